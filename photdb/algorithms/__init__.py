@@ -1,0 +1,1 @@
+"""The science: arrays in, arrays out. No database, no files, no printing."""

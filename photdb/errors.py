@@ -1,0 +1,16 @@
+"""The errors that a user is meant to read: one clear sentence each, turned into exit code 1 in `photdb.cli`.
+
+A bad star or a bad frame is data with a flag, never one of these.
+"""
+
+
+class PhotdbError(Exception):
+    """Something cannot be done; the message is one sentence that says what, and what to do."""
+
+
+class FrameError(PhotdbError):
+    """A file is no frame that photdb can use; the message is the readable reason, without the path."""
+
+
+class ProjectError(PhotdbError):
+    """A project cannot be opened, created or written."""
