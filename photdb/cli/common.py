@@ -1,0 +1,248 @@
+"""What commands share: finding the project, opening it, saying things, showing progress and tables."""
+
+import contextlib
+import functools
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from photdb.errors import ProjectError
+
+if TYPE_CHECKING:
+    from photdb.stages.runner import Session
+    from photdb.store.project import Project
+
+#: When piped, progress is a line so often.
+_PLAIN_S = 10.0
+
+
+@dataclass
+class Console:
+    """The project that a command works on, and what it says beside its data."""
+
+    given: str | None
+    verbosity: int
+
+    def path(self) -> Path:
+        """Find the project: as given, else the only one in this folder.
+
+        Raises
+        ------
+        ProjectError
+            There is none, or there are several.
+        """
+        if self.given is not None:
+            return Path(self.given)
+        here = sorted(Path.cwd().glob("*.photdb"))
+        if len(here) == 1:
+            return here[0]
+        if not here:
+            raise ProjectError(
+                "no project: make one with `photdb init FRAMES`, go to its folder, or name it with -p or PHOTDB_PROJECT"
+            )
+        names = ", ".join(path.name for path in here)
+        raise ProjectError(f"several projects here ({names}): choose one with -p or PHOTDB_PROJECT")
+
+    def say(self, message: str) -> None:
+        """Tell the user something, unless -q."""
+        if self.verbosity >= 0:
+            click.echo(message, err=True)
+
+    def detail(self, message: str) -> None:
+        """Tell the user something with -v."""
+        if self.verbosity >= 1:
+            click.echo(message, err=True)
+
+    @contextlib.contextmanager
+    def reading(self) -> "Iterator[Project]":
+        """Open the project to look at it."""
+        from photdb.store.project import Project
+
+        with Project.read(self.path()) as project:
+            yield project
+
+    @contextlib.contextmanager
+    def writing(self) -> "Iterator[Project]":
+        """Open the project to change it, with a row in its history."""
+        from photdb.store.project import Project
+
+        typed = click.get_current_context().find_root().obj
+        with Project.write(self.path(), f"photdb {typed[0]}") as project, project.recorded(typed[0], typed[1:]):
+            yield project
+
+    @contextlib.contextmanager
+    def session(self, n_workers: int | None = None) -> "Iterator[Session]":
+        """Give what stages need to run."""
+        from photdb.executors import Workers
+        from photdb.stages.runner import Session
+
+        with Workers(n_workers) as workers:
+            yield Session(workers, self.say, self.progress)
+
+    def progress(self, label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+        """Show how far work is: a bar on a terminal, a line now and then elsewhere."""
+        if self.verbosity < 0 or total == 0:
+            return contextlib.nullcontext(lambda done: None)
+        return _bar(label, total) if sys.stderr.isatty() else _lines(label, total)
+
+
+@contextlib.contextmanager
+def _bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    start, done = time.monotonic(), 0
+    with click.progressbar(
+        length=total,
+        label=label,
+        file=sys.stderr,
+        show_pos=True,
+        item_show_func=lambda _: f"{done / max(time.monotonic() - start, 1e-3):.0f}/s",
+    ) as bar:
+
+        def advance(n: int) -> None:
+            nonlocal done
+            done += n
+            bar.update(n, n)
+
+        yield advance
+
+
+@contextlib.contextmanager
+def _lines(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    start = said = time.monotonic()
+    done = 0
+
+    def advance(n: int) -> None:
+        nonlocal done, said
+        done += n
+        now = time.monotonic()
+        if now - said > _PLAIN_S and done < total:
+            said = now
+            rate = done / (now - start)
+            click.echo(f"{label}: {done} of {total}, {rate:.0f}/s, {(total - done) / rate:.0f} s left", err=True)
+
+    yield advance
+    if done:
+        click.echo(f"{label}: {done} of {total} in {time.monotonic() - start:.1f} s", err=True)
+
+
+def console_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add -p, -v and -q, and give the command a `console`."""
+
+    @click.option(
+        "-p",
+        "--project",
+        "project_path",
+        envvar="PHOTDB_PROJECT",
+        metavar="PATH",
+        help="The project. Without it: PHOTDB_PROJECT, else the only *.photdb in this folder.",
+    )
+    @click.option("-v", "--verbose", is_flag=True, help="Say more.")
+    @click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong.")
+    @functools.wraps(command)
+    def wrapped(*args: Any, project_path: str | None, verbose: bool, quiet: bool, **kwargs: Any) -> None:
+        command(*args, console=Console(project_path, verbose - quiet), **kwargs)
+
+    return wrapped
+
+
+workers_option = click.option(
+    "-j",
+    "--workers",
+    type=click.IntRange(1, 256),
+    metavar="N",
+    help="How many processes work on frames; the cores by default. The results are the same.",
+)
+default_option = click.option(
+    "--default", "use_default", is_flag=True, help="Give up the options of earlier runs: those not given now."
+)
+
+
+class OrNone(click.ParamType):
+    """A value of another type, or `none` to give up what was set; the value is then the string 'none'."""
+
+    def __init__(self, inner: click.ParamType) -> None:
+        self.inner = inner
+        self.name = f"{inner.name}|none"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """Show what can be typed."""
+        return f"{'TEXT' if self.inner is click.STRING else 'NUMBER'}|none"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Convert all but `none`."""
+        return value if value == "none" else self.inner.convert(value, param, ctx)
+
+
+class Number(click.ParamType):
+    """A finite number within limits."""
+
+    name = "number"
+
+    def __init__(self, *, above: float | None = None, least: float | None = None, most: float | None = None) -> None:
+        self.above, self.least, self.most = above, least, most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Convert and check."""
+        try:
+            number = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        if not abs(number) < float("inf"):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        if self.above is not None and number <= self.above:
+            self.fail(f"{value} is not above {self.above:g}.", param, ctx)
+        if self.least is not None and number < self.least:
+            self.fail(f"{value} is below {self.least:g}.", param, ctx)
+        if self.most is not None and number > self.most:
+            self.fail(f"{value} is above {self.most:g}.", param, ctx)
+        return number
+
+
+def given_value(value: Any) -> Any:
+    """Turn the string 'none' into None."""
+    return None if value == "none" else value
+
+
+def stage_options(name: str, given: dict[str, Any], *, use_default: bool) -> dict[str, Any]:
+    """Give the options for a run: those given, and with --default the defaults for the rest."""
+    from photdb.stages import STAGES
+
+    return (dict(STAGES[name].defaults) if use_default else {}) | {k: v for k, v in given.items() if v is not None}
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Lay out rows under headings: numbers to the right, text to the left; None is a dash."""
+    cells = [["-" if v is None else str(v) for v in row] for row in rows]
+    right = [
+        all(isinstance(row[i], int | float) or row[i] is None or _numeric(row[i]) for row in rows)
+        for i in range(len(headings))
+    ]
+    widths = [max(len(h), *(len(row[i]) for row in cells)) if cells else len(h) for i, h in enumerate(headings)]
+    lines = [
+        "  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True)).rstrip()
+        for row in [list(headings), *cells]
+    ]
+    return "\n".join(lines)
+
+
+def _numeric(text: Any) -> bool:
+    try:
+        float(str(text))
+    except ValueError:
+        return False
+    return True
+
+
+def fixed(value: float | None, digits: int) -> str | None:
+    """Format a number with so many digits behind the point; None stays None."""
+    return None if value is None else f"{value:.{digits}f}"
+
+
+def mmag(value: float | None) -> str | None:
+    """Format magnitudes as millimagnitudes."""
+    return fixed(None if value is None else 1000 * value, 2)

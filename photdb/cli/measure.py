@@ -1,0 +1,107 @@
+"""`photdb measure`: centroids and aperture fluxes of all sources in all frames."""
+
+import click
+
+from photdb.cli.common import Console, Number, console_options, default_option, stage_options, workers_option
+from photdb.wording import count
+
+Spec = tuple[float, float, float]
+
+
+@click.command()
+@click.argument("more", nargs=-1, metavar="[R,IN,OUT]...")
+@click.option(
+    "--apertures",
+    metavar="R,IN,OUT [R,IN,OUT]...",
+    help="Radius of the circle, inner and outer radius of the sky ring, pixels; any number. auto: from the FWHM.",
+)
+@click.option("--radii", metavar="FROM:TO:STEP", help="Radii, both ends included, with the ring of --annulus.")
+@click.option("--annulus", nargs=2, type=Number(above=0), metavar="IN OUT", help="The ring for --radii.")
+@click.option("--search", "search_px", type=click.IntRange(2, 50), help="Half-size of the search box, pixels.")
+@default_option
+@workers_option
+@console_options
+def measure_command(
+    console: Console,
+    apertures: str | None,
+    more: tuple[str, ...],
+    radii: str | None,
+    annulus: tuple[float, float] | None,
+    search_px: int | None,
+    use_default: bool,
+    workers: int | None,
+) -> None:
+    r"""Measure every source in every frame: local maximum, 2-D Gaussian centroid, and flux in every aperture.
+
+    Without apertures given, those in force stay; at first they are chosen from the FWHM. Only what is missing is
+    measured.
+
+    \b
+    Example:
+      photdb measure --apertures 3,8,40 4,8,40 5,8,40
+      photdb measure --radii 3:8:0.5 --annulus 12 25
+    """
+    from photdb.stages.apertures import choose_apertures
+    from photdb.stages.runner import run
+    from photdb.store.arrays import read_apertures
+    from photdb.store.decisions import set_apertures
+
+    specs = _specs(apertures, more, radii, annulus)
+    given = stage_options("measure", {"search_px": search_px}, use_default=use_default)
+    with console.writing() as project, console.session(workers) as session:
+        if specs == "auto":
+            run(project, "qc", session)
+            choose_apertures(project)
+        elif specs:
+            with project.transaction() as connection:
+                set_apertures(connection, specs, origin="user")
+        run(project, "measure", session, given)
+        n_sources, n_frames, n_flagged = project.connection.exec_driver_sql(
+            "SELECT count(DISTINCT c.source_id), count(DISTINCT c.frame_id), total(c.flags <> 0) FROM centroid c"
+            " JOIN source s ON s.id = c.source_id AND s.removed_at IS NULL"
+        ).one()
+        in_force = read_apertures(project.connection)
+        console.say(
+            f"{count(n_sources, 'source')} in {count(n_frames, 'frame')} and {count(len(in_force), 'aperture')}"
+            f" ({' '.join(map(str, in_force))})."
+        )
+        flagged = project.connection.exec_driver_sql(
+            "SELECT source, g.name, count(*) AS n FROM instrumental i JOIN flag g ON i.flags & g.bit"
+            " JOIN frame_status f ON f.number = i.frame AND f.accepted"
+            " WHERE i.aperture_id = ? GROUP BY source, g.name ORDER BY source, n DESC",
+            (in_force[0].id,),
+        ).all()
+        for row in flagged:
+            click.echo(f"{row.source}: {row.name} in {count(row.n, 'accepted frame')}")
+    console.say("Next: photdb check")
+
+
+def _specs(
+    apertures: str | None, more: tuple[str, ...], radii: str | None, annulus: tuple[float, float] | None
+) -> list[Spec] | str | None:
+    if (apertures is None and more) or (apertures is not None and radii is not None):
+        raise click.UsageError("give apertures either with --apertures, or with --radii and --annulus")
+    if (radii is None) != (annulus is None):
+        raise click.UsageError("--radii and --annulus go together")
+    if apertures == "auto" and not more:
+        return "auto"
+    if apertures is not None:
+        return [_triple(text) for text in (apertures, *more)]
+    if radii is None or annulus is None:
+        return None
+    try:
+        first, last, step = (float(part) for part in radii.split(":"))
+        n = int((last - first) / step + 1e-9) + 1
+    except (ValueError, ZeroDivisionError, OverflowError):
+        n = 0
+    if not 1 <= n <= 200:
+        raise click.UsageError(f"--radii {radii}: type FROM:TO:STEP such as 3:8:0.5, at most 200 radii")
+    return [(round(first + i * step, 6), *annulus) for i in range(n)]
+
+
+def _triple(text: str) -> Spec:
+    try:
+        radius, inner, outer = (float(part) for part in text.split(","))
+    except ValueError:
+        raise click.UsageError(f"{text!r} is no aperture: type radius,inner,outer such as 3,8,40") from None
+    return radius, inner, outer

@@ -1,0 +1,63 @@
+"""`photdb qc`: metrics and stars of each frame, and rules that reject frames by them."""
+
+from typing import Any
+
+import click
+
+from photdb.cli.common import Console, console_options, default_option, fixed, stage_options, table, workers_option
+from photdb.cli.rules import print_rejected, rule_options, set_rules
+
+_METRICS = {
+    "range_adu": 0,
+    "min_adu": 0,
+    "max_adu": 0,
+    "background_adu": 1,
+    "background_scatter_adu": 2,
+    "nonuniformity_adu": 2,
+    "n_stars": 0,
+    "fwhm_px": 2,
+    "elongation": 2,
+    "n_saturated_px": 0,
+}
+
+
+@click.command()
+@click.option(
+    "--region",
+    nargs=4,
+    type=int,
+    metavar="X0 Y0 X1 Y1",
+    help="Take the statistics from this rectangle, corners included. Stars are found in the whole frame all the same.",
+)
+@rule_options("qc")
+@default_option
+@workers_option
+@console_options
+def qc_command(
+    console: Console, region: tuple[int, int, int, int] | None, use_default: bool, workers: int | None, **rules: Any
+) -> None:
+    r"""Measure dynamic range, background, uniformity, stars and FWHM of each frame.
+
+    Rules hold until changed, also for frames added later; changing one reads no pixel. Each metric's range over the
+    accepted frames is printed, then what the rules reject.
+
+    \b
+    Example:
+      photdb qc --min-range 8000 --max-nonuniformity 2
+    """
+    from photdb.stages.runner import run
+
+    given = stage_options("qc", {"region": region}, use_default=use_default)
+    with console.writing() as project, console.session(workers) as session:
+        set_rules(project, rules)
+        run(project, "qc", session, given)
+        rows = []
+        for name, digits in _METRICS.items():
+            low, middle, high = project.connection.exec_driver_sql(
+                f"WITH v AS (SELECT {name} AS x, row_number() OVER (ORDER BY {name}) AS i, count(*) OVER () AS n"  # noqa: S608
+                f" FROM frame_status WHERE accepted AND {name} IS NOT NULL)"
+                " SELECT min(x), max(CASE WHEN i = (n + 1) / 2 THEN x END), max(x) FROM v"
+            ).one()
+            rows.append((name, *(fixed(v, digits) for v in (low, middle, high))))
+        click.echo(table(("metric", "least", "median", "most"), rows))
+        print_rejected(console, project, "qc")

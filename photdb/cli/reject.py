@@ -1,0 +1,232 @@
+"""`photdb reject` and `photdb accept`: leave out frames, sources, apertures or their conjunctions, and take it back."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from photdb.cli.common import Console, console_options, table
+from photdb.wording import count, numbers
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+reason_option = click.option("--reason", default="by hand", show_default=True, help="Why, for later.")
+source_option = click.option("--source", "label", metavar="NAME", help="Only for this source.")
+aperture_option = click.option("--aperture", metavar="N|R,IN,OUT", help="Only in this aperture.")
+
+
+@click.group()
+def reject_command() -> None:
+    r"""Leave out frames, sources or apertures. No measurement is lost; `photdb accept` takes it back.
+
+    \b
+    Example:
+      photdb reject frames 283-310 1292-1295 --source Ganymed --reason "crosses a star"
+    """
+
+
+@reject_command.command("frames")
+@click.argument("intervals", nargs=-1, required=True)
+@source_option
+@aperture_option
+@reason_option
+@console_options
+def reject_frames(
+    console: Console, intervals: tuple[str, ...], label: str | None, aperture: str | None, reason: str
+) -> None:
+    r"""Leave out frames by number, such as 17 or 283-310, both ends included.
+
+    \b
+    Example:
+      photdb reject frames 283-310 1292-1295 --reason "the asteroid crosses a star"
+    """
+    from photdb.store.decisions import frame_ids, frame_numbers, reject
+
+    with console.writing() as project, project.transaction() as connection:
+        wanted = frame_numbers(connection, intervals)
+        source_id, aperture_id = _ids(connection, label, aperture)
+        ids = frame_ids(connection, wanted)
+        n = reject(connection, frames=ids, source=source_id, aperture=aperture_id, reason=reason)
+        role = None
+        if label is not None:
+            role = connection.exec_driver_sql("SELECT role FROM source WHERE id = ?", (source_id,)).scalar()
+    console.say(f"Rejected {count(n, 'frame')}{_scope(label, aperture)}: {numbers(wanted, most=100)}.")
+    if role == "reference":
+        console.say(
+            f"All combinations are compared on frames where every reference counts: these frames leave the comparison."
+            f" If they are many, drop the star instead: photdb reject source {label}"
+        )
+
+
+@reject_command.command("source")
+@click.argument("label", metavar="NAME")
+@aperture_option
+@reason_option
+@console_options
+def reject_source(console: Console, label: str, aperture: str | None, reason: str) -> None:
+    r"""Leave out a source, altogether or in one aperture.
+
+    \b
+    Example:
+      photdb reject source R3 --reason "drifts all night"
+    """
+    from photdb.store.decisions import reject
+
+    with console.writing() as project, project.transaction() as connection:
+        source_id, aperture_id = _ids(connection, label, aperture)
+        n = reject(connection, source=source_id, aperture=aperture_id, reason=reason)
+    console.say(f"{'Rejected' if n else 'Was rejected already:'} {label}{_scope(None, aperture)}.")
+
+
+@reject_command.command("aperture")
+@click.argument("aperture", metavar="N|R,IN,OUT")
+@reason_option
+@console_options
+def reject_aperture(console: Console, aperture: str, reason: str) -> None:
+    r"""Leave out an aperture, by its number or its radii.
+
+    \b
+    Example:
+      photdb reject aperture 8,12,25 --reason "takes in the neighbour"
+    """
+    from photdb.store.decisions import reject
+
+    with console.writing() as project, project.transaction() as connection:
+        _, aperture_id = _ids(connection, None, aperture)
+        n = reject(connection, aperture=aperture_id, reason=reason)
+    console.say(f"{'Rejected' if n else 'Was rejected already:'} aperture {aperture}.")
+
+
+@reject_command.command("list")
+@console_options
+def reject_list(console: Console) -> None:
+    r"""List what is left out, by whom, and why; and rules that the user overruled.
+
+    \b
+    Example:
+      photdb reject list
+    """
+    with console.reading() as project:
+        rows = project.connection.exec_driver_sql(
+            "SELECT kind, frame, source, e.aperture_id, a.radius_px, stage, reason, since, overruled"
+            " FROM excluded e LEFT JOIN aperture a ON a.id = e.aperture_id ORDER BY since, reason, frame"
+        ).all()
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for row in rows:
+        reason = row.reason
+        if row.kind == "rule":  # the same rule, whatever each frame's figure is
+            name, _, operator, limit = row.reason.split()
+            reason = f"{name} {operator} {limit}"
+        aperture = None if row.aperture_id is None else f"{row.aperture_id} (r {row.radius_px:g})"
+        key = (row.kind, row.source, aperture, reason, "accepted all the same" if row.overruled else "left out")
+        groups.setdefault(key, [])
+        if row.frame is not None:
+            groups[key].append(row.frame)
+    lines = [
+        (kind, numbers(frames, most=100) or None, source, aperture, what, reason)
+        for (kind, source, aperture, reason, what), frames in groups.items()
+    ]
+    if lines:
+        click.echo(table(("by", "frames", "source", "aperture", "state", "reason"), lines))
+    else:
+        console.say("Nothing is left out.")
+
+
+@click.group()
+def accept_command() -> None:
+    r"""Take rejections back; a frame that a rule rejects stands against it from now on.
+
+    \b
+    Example:
+      photdb accept frames 283-310
+    """
+
+
+@accept_command.command("frames")
+@click.argument("intervals", nargs=-1, required=True)
+@source_option
+@aperture_option
+@console_options
+def accept_frames_command(
+    console: Console, intervals: tuple[str, ...], label: str | None, aperture: str | None
+) -> None:
+    r"""Take frames in again, also against rules.
+
+    \b
+    Example:
+      photdb accept frames 283-310
+    """
+    from photdb.store.decisions import accept_frames, frame_ids, frame_numbers, rejections, withdraw
+
+    with console.writing() as project, project.transaction() as connection:
+        wanted = frame_numbers(connection, intervals)
+        ids = frame_ids(connection, wanted)
+        source_id, aperture_id = _ids(connection, label, aperture)
+        against = 0
+        if source_id is None and aperture_id is None:
+            n, against = accept_frames(connection, ids)
+        else:
+            found = [
+                r["id"]
+                for r in rejections(connection)
+                if r["frame_id"] in ids and (r["source_id"], r["aperture_id"]) == (source_id, aperture_id)
+            ]
+            withdraw(connection, found)
+            n = len(found)
+        unusable = connection.exec_driver_sql("SELECT DISTINCT frame FROM excluded WHERE kind = 'unusable'").scalars()
+        never = sorted(set(wanted).intersection(unusable))
+    console.say(f"Took back {count(n, 'rejection')}{_scope(label, aperture)}.")
+    if against:
+        console.say(f"{count(against, 'frame')} now accepted against a rule.")
+    if never:
+        console.say(f"Frame {numbers(never)} stays out: it cannot be used (photdb reject list says why).")
+
+
+@accept_command.command("source")
+@click.argument("label", metavar="NAME")
+@aperture_option
+@console_options
+def accept_source(console: Console, label: str, aperture: str | None) -> None:
+    r"""Take a source in again.
+
+    \b
+    Example:
+      photdb accept source R3
+    """
+    _accept(console, label, aperture)
+
+
+@accept_command.command("aperture")
+@click.argument("aperture", metavar="N|R,IN,OUT")
+@console_options
+def accept_aperture(console: Console, aperture: str) -> None:
+    r"""Take an aperture in again.
+
+    \b
+    Example:
+      photdb accept aperture 8,12,25
+    """
+    _accept(console, None, aperture)
+
+
+def _accept(console: Console, label: str | None, aperture: str | None) -> None:
+    from photdb.store.decisions import rejections, withdraw
+
+    with console.writing() as project, project.transaction() as connection:
+        wanted = (None, *_ids(connection, label, aperture))
+        found = [r["id"] for r in rejections(connection) if (r["frame_id"], r["source_id"], r["aperture_id"]) == wanted]
+        withdraw(connection, found)
+    console.say(f"Took back {count(len(found), 'rejection')}.")
+
+
+def _ids(connection: "Connection", label: str | None, aperture: str | None) -> tuple[int | None, int | None]:
+    from photdb.store.decisions import aperture_id, source_id
+
+    return (
+        None if label is None else source_id(connection, label),
+        None if aperture is None else aperture_id(connection, aperture),
+    )
+
+
+def _scope(label: str | None, aperture: str | None) -> str:
+    return (f" for {label}" if label else "") + (f" in aperture {aperture}" if aperture else "")

@@ -1,0 +1,208 @@
+"""`photdb select`: asteroids, variables, references and check stars, by their positions."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from photdb.cli.common import Console, Number, console_options, fixed, table
+from photdb.wording import count
+
+if TYPE_CHECKING:
+    from photdb.store.project import Project
+
+At = tuple[tuple[str, float, float], ...]
+
+
+@click.group()
+def select_command() -> None:
+    r"""Select sources by their positions, 0-based pixels: the centre of a frame's first pixel is (0, 0).
+
+    A position is snapped to the star under it. FRAME is a frame's number, or first, or last.
+
+    \b
+    Example:
+      photdb select asteroid Ganymed --at first 812.3 410.9 --at last 188.0 433.1
+      photdb select reference R1 --at first 402 377
+      photdb select reference --auto 7
+    """
+
+
+def _position_options(*, needed: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    def add(command: Callable[..., None]) -> Callable[..., None]:
+        command = click.option("--no-snap", is_flag=True, help="Take positions as they are, not the star under them.")(
+            command
+        )
+        command = click.option(
+            "--one-based", is_flag=True, help="Positions count from (1, 1), as DS9 and IRAF show them."
+        )(command)
+        return click.option(
+            "--at",
+            multiple=True,
+            nargs=3,
+            required=needed,
+            type=(str, Number(), Number()),
+            metavar="FRAME X Y",
+            help="Where it is in a frame, pixels. An asteroid needs two frames or more.",
+        )(command)
+
+    return add
+
+
+@select_command.command("asteroid")
+@click.argument("label", metavar="NAME")
+@_position_options(needed=True)
+@console_options
+def select_asteroid(console: Console, label: str, at: At, one_based: bool, no_snap: bool) -> None:
+    r"""Select a moving target by its positions in two frames or more.
+
+    \b
+    Example:
+      photdb select asteroid Luxembourg --at first 602.3 465.8 --at last 603.1 449.2
+    """
+    _select(console, label, "asteroid", at, one_based, no_snap)
+
+
+@select_command.command("variable")
+@click.argument("label", metavar="NAME")
+@_position_options(needed=False)
+@console_options
+def select_variable(console: Console, label: str, at: At, one_based: bool, no_snap: bool) -> None:
+    r"""Select a target that stands still: a variable star, a transit. A source there is takes this role.
+
+    \b
+    Example:
+      photdb select variable HAT-P-32 --at first 423.2 286.0
+    """
+    _select(console, label, "variable", at, one_based, no_snap)
+
+
+@select_command.command("reference")
+@click.argument("label", metavar="[NAME]", required=False)
+@_position_options(needed=False)
+@click.option("--auto", "n_auto", type=click.IntRange(1, 32), metavar="N", help="Propose N references.")
+@console_options
+def select_reference(
+    console: Console, label: str | None, at: At, one_based: bool, no_snap: bool, n_auto: int | None
+) -> None:
+    r"""Select a reference star; without a name it becomes R1, R2, … A source there is takes this role.
+
+    --auto takes bright, unsaturated, isolated stars that are in the field all night and off the asteroids' tracks, in
+    place of those it took before; references selected by position stay.
+
+    \b
+    Example:
+      photdb select reference --at first 402 377
+      photdb select reference --auto 7
+    """
+    if n_auto is not None:
+        if label is not None or at:
+            raise click.UsageError("--auto chooses the stars itself: give no NAME and no --at")
+        _select_auto(console, n_auto)
+        return
+    _select(console, label, "reference", at, one_based, no_snap)
+
+
+@select_command.command("check")
+@click.argument("label", metavar="[NAME]", required=False)
+@_position_options(needed=False)
+@console_options
+def select_check(console: Console, label: str | None, at: At, one_based: bool, no_snap: bool) -> None:
+    r"""Select a check star: measured like the rest, in no ensemble. A source there is takes this role.
+
+    \b
+    Example:
+      photdb select check R7
+    """
+    _select(console, label, "check", at, one_based, no_snap)
+
+
+@select_command.command("list")
+@console_options
+def select_list(console: Console) -> None:
+    r"""List the sources with their positions as stored, 0-based.
+
+    \b
+    Example:
+      photdb select list
+    """
+    with console.reading() as project:
+        rows = project.connection.exec_driver_sql(
+            "SELECT s.label, s.role, s.origin, f.number, a.x_px, a.y_px, a.x_given_px, a.y_given_px FROM source s"
+            " JOIN source_anchor a ON a.source_id = s.id JOIN frame f ON f.id = a.frame_id"
+            " WHERE s.removed_at IS NULL ORDER BY s.id, f.jd_utc_mid"
+        ).all()
+    if rows:
+        click.echo(
+            table(
+                ("name", "role", "origin", "frame", "x", "y", "given x", "given y"),
+                [tuple(r[:4]) + tuple(fixed(v, 2) for v in r[4:]) for r in rows],
+            )
+        )
+    else:
+        console.say("No source is selected yet.")
+
+
+@select_command.command("remove")
+@click.argument("labels", metavar="NAME...", nargs=-1, required=True)
+@console_options
+def select_remove(console: Console, labels: tuple[str, ...]) -> None:
+    r"""Take sources out of the project. To leave one out for a while, use `photdb reject source`.
+
+    \b
+    Example:
+      photdb select remove R3
+    """
+    from photdb.store.decisions import remove_source
+
+    with console.writing() as project, project.transaction() as connection:
+        for label in labels:
+            remove_source(connection, label)
+    console.say(f"Removed {count(len(labels), 'source')}.")
+
+
+def _select(console: Console, label: str | None, role: str, at: At, one_based: bool, no_snap: bool) -> None:
+    from photdb.stages.select import anchor
+    from photdb.store.decisions import frame_ids, frame_number, free_label, put_source
+
+    if label is None and not at:
+        raise click.UsageError("give a position with --at FRAME X Y, or the name of a source there is")
+    off = 1.0 if one_based else 0.0
+    with console.writing() as project:
+        _need_shifts(project)
+        anchors = []
+        for frame, x, y in at:
+            (frame_id,) = frame_ids(project.connection, [frame_number(project.connection, frame)])
+            anchors.append(anchor(project, frame_id, x - off, y - off, snap=not no_snap))
+        if len({a.frame_id for a in anchors}) < len(anchors):
+            raise click.UsageError("two positions in the same frame: one --at a frame")
+        with project.transaction() as connection:
+            name = label or free_label(connection, {"reference": "R", "check": "C"}.get(role, "V"))
+            done = put_source(connection, name, role, [a.row() for a in anchors])
+    console.say(f"{role} {name}: {done}.")
+    for a, (frame, _, _) in zip(anchors, at, strict=True):
+        console.say(
+            f"  frame {frame}: ({a.x_px + off:.2f}, {a.y_px + off:.2f})"
+            + ("" if no_snap else f", snapped from ({a.x_given_px + off:g}, {a.y_given_px + off:g})")
+        )
+
+
+def _select_auto(console: Console, n_auto: int) -> None:
+    from photdb.stages.select import put_proposed
+
+    with console.writing() as project:
+        _need_shifts(project)
+        labels = put_proposed(project, n_auto)
+        known = project.connection.exec_driver_sql("SELECT value FROM session WHERE fact = 'saturation_adu'").scalar()
+    console.say(f"{count(len(labels), 'reference')} proposed: {' '.join(labels) or 'none fits'}.")
+    if len(labels) < n_auto:
+        console.say("No more stars are bright, unsaturated, isolated, in the field all night and off the tracks.")
+    if known is None:
+        console.say("The saturation is not known, so saturated stars may be among them: photdb set --saturation ADU")
+
+
+def _need_shifts(project: "Project") -> None:
+    from photdb.errors import PhotdbError
+
+    if project.connection.exec_driver_sql("SELECT count(*) FROM shift WHERE dx_px IS NOT NULL").scalar() == 0:
+        raise PhotdbError("positions are carried from frame to frame by the shifts: run `photdb shifts` first")

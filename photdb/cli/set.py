@@ -1,0 +1,67 @@
+"""`photdb set`: facts of the session that no header has, or that a header has wrong."""
+
+from typing import Any
+
+import click
+
+from photdb.cli.common import Console, Number, OrNone, console_options, given_value, table
+
+
+@click.command()
+@click.option("--gain", "gain_e_per_adu", type=OrNone(Number(above=0)), help="Electrons per ADU.")
+@click.option("--read-noise", "read_noise_e", type=OrNone(Number(least=0)), help="Electrons.")
+@click.option(
+    "--saturation",
+    "saturation_adu",
+    type=OrNone(Number(above=0)),
+    help="ADU from which on a pixel counts as saturated.",
+)
+@click.option(
+    "--site",
+    type=(Number(least=-180, most=360), Number(least=-90, most=90), Number(least=-500, most=9000)),
+    metavar="LON LAT HEIGHT",
+    help="Degrees east, degrees north, metres.",
+)
+@click.option("--observer", type=OrNone(click.STRING))
+@click.option("--object", "object", type=OrNone(click.STRING), help="The field or target.")
+@click.option(
+    "--aperture-diameter", "aperture_diameter_m", type=OrNone(Number(above=0)), help="Of the telescope, metres."
+)
+@click.option(
+    "--time-keyword", type=OrNone(click.STRING), help="The header keyword to take times from, such as MJD-OBS."
+)
+@click.option(
+    "--time-means",
+    type=click.Choice(["start", "middle", "end", "none"]),
+    help="What moment of the exposure it gives.",
+)
+@click.option("--time-offset", "time_offset_s", type=Number(), metavar="SECONDS", help="Added to all times.")
+@console_options
+def set_command(console: Console, site: tuple[float, float, float] | None, **facts: Any) -> None:
+    r"""Give or correct facts of the session; `none` gives one up. Without options, show them.
+
+    \b
+    Example:
+      photdb set --gain 2.07 --read-noise 11 --saturation 45000 --site -71.485 42.61 107
+    """
+    from sqlalchemy import update
+
+    from photdb.stages.runner import run
+    from photdb.store import schema
+
+    values = {name: given_value(value) for name, value in facts.items() if value is not None}
+    if site is not None:
+        lon, lat, height = site
+        values |= {"site_lon_deg": (lon + 180) % 360 - 180, "site_lat_deg": lat, "site_height_m": height}
+    if not values:
+        with console.reading() as project:
+            rows = project.connection.exec_driver_sql("SELECT fact, value, origin FROM session").all()
+        click.echo(table(("fact", "value", "from"), [tuple(row) for row in rows]))
+        return
+    with console.writing() as project:
+        with project.transaction() as connection:
+            connection.execute(update(schema.project).values(**values))
+        if any(name.startswith("time_") for name in values):
+            with console.session() as session:
+                run(project, "headers", session)
+    console.say("Set: " + ", ".join(f"{name} = {value}" for name, value in values.items()))

@@ -1,0 +1,92 @@
+"""`photdb shifts`: where each frame lies against the reference frame."""
+
+from typing import Any
+
+import click
+
+from photdb.cli.common import Console, console_options, default_option, fixed, stage_options, table, workers_option
+from photdb.cli.rules import print_rejected, rule_options, set_rules
+from photdb.wording import numbers
+
+
+@click.command()
+@click.option(
+    "--exclude",
+    multiple=True,
+    nargs=4,
+    type=int,
+    metavar="X0 Y0 X1 Y1",
+    help="Leave out stars in this rectangle of every frame. Can be given several times.",
+)
+@click.option(
+    "--region",
+    nargs=4,
+    type=int,
+    metavar="X0 Y0 X1 Y1",
+    help="Use only stars in this rectangle of the reference frame.",
+)
+@click.option(
+    "--reference-frame",
+    metavar="N|auto",
+    help="The frame that all shifts refer to. auto: the one with most stars near the median pointing.",
+)
+@rule_options("shifts")
+@default_option
+@workers_option
+@console_options
+def shifts_command(
+    console: Console,
+    exclude: tuple[tuple[int, int, int, int], ...],
+    region: tuple[int, int, int, int] | None,
+    reference_frame: str | None,
+    use_default: bool,
+    workers: int | None,
+    **rules: Any,
+) -> None:
+    r"""Match the stars of each frame with the reference frame's: translation, rotation and scale.
+
+    A frame that cannot be matched gets no shift, and is said.
+
+    \b
+    Example:
+      photdb shifts --exclude 500 380 700 560 --max-residual 0.5
+    """
+    from photdb.stages.runner import run
+    from photdb.stages.shifts import set_reference_frame
+    from photdb.store.decisions import frame_ids, frame_number
+
+    given = stage_options("shifts", {"exclude": list(exclude) or None, "region": region}, use_default=use_default)
+    with console.writing() as project, console.session(workers) as session:
+        if reference_frame is not None:
+            with project.transaction() as connection:
+                if reference_frame == "auto":
+                    set_reference_frame(connection, None, None)
+                else:
+                    (frame,) = frame_ids(connection, [frame_number(connection, reference_frame)])
+                    set_reference_frame(connection, frame, "user")
+        set_rules(project, rules)
+        run(project, "shifts", session, given)
+        reference = project.connection.exec_driver_sql(
+            "SELECT f.number, p.reference_frame_origin FROM project p JOIN frame f ON f.id = p.reference_frame_id"
+        ).one()
+        rows = []
+        for name, digits in (
+            ("dx_px", 2),
+            ("dy_px", 2),
+            ("rotation_deg", 4),
+            ("scale", 6),
+            ("n_matched", 0),
+            ("residual_px", 3),
+        ):
+            low, high = project.connection.exec_driver_sql(
+                f"SELECT min({name}), max({name}) FROM frame_status WHERE accepted"  # noqa: S608 - names from above
+            ).one()
+            rows.append((name, fixed(low, digits), fixed(high, digits)))
+        click.echo(table(("shift", "least", "most"), rows))
+        console.say(f"Reference frame: {reference.number} ({reference.reference_frame_origin}).")
+        lost = project.connection.exec_driver_sql(
+            "SELECT f.number FROM shift h JOIN frame f ON f.id = h.frame_id WHERE h.dx_px IS NULL"
+        ).scalars()
+        if unmatched := list(lost):
+            click.echo(f"not matched: frame {numbers(unmatched, most=100)}")
+        print_rejected(console, project, "shifts")

@@ -1,0 +1,93 @@
+"""The whole pipeline on one page: its stages in order, what each reads and owns, its version and its options.
+
+A stage is a module with two functions. `plan(project, params)` says what is up to date and what is work, reading the
+project only; `run(project, plan, session)` does the work: load arrays, compute, save. A stage's version is an integer,
+raised by hand when its results change.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from types import ModuleType
+from typing import Any, Final
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage of the pipeline.
+
+    Attributes
+    ----------
+    name : str
+        Also the name of its module here.
+    version : int
+        Enters the digest of every unit.
+    upstream : tuple of str
+        The stages whose results it reads.
+    tables : tuple of str
+        The tables it owns: nobody else writes them.
+    unit : str
+        What one unit of work is.
+    defaults : mapping
+        Its options, with the values they have when nobody ever gave one.
+    """
+
+    name: str
+    version: int
+    upstream: tuple[str, ...]
+    tables: tuple[str, ...]
+    unit: str
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def module(self) -> ModuleType:
+        """The module, imported only now."""
+        return import_module(f"photdb.stages.{self.name}")
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a stage has to do.
+
+    Attributes
+    ----------
+    params : dict
+        The options, resolved.
+    n_units : int
+        How many units there are, current ones included.
+    work : list
+        The units to be computed, in order; what one is, is the stage's own affair.
+    reasons : list of str
+        Why there is work, in words.
+    notes : list of str
+        What the user should know all the same.
+    blocked : str, optional
+        Why nothing can be done yet, and what to do.
+    """
+
+    params: dict[str, Any]
+    n_units: int = 0
+    work: list[Any] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    blocked: str | None = None
+
+
+STAGES: Final[dict[str, Stage]] = {
+    stage.name: stage
+    for stage in (
+        Stage("headers", 1, (), ("frame", "frame_wcs"), "frame"),
+        Stage("qc", 1, ("headers",), ("frame_quality", "detection"), "frame", {"region": None}),
+        Stage("shifts", 1, ("qc",), ("shift",), "frame", {"exclude": [], "region": None}),
+        Stage("measure", 1, ("shifts",), ("centroid", "flux"), "measurement", {"search_px": None}),
+        Stage("check", 1, ("measure",), ("reference_check",), "set of references"),
+        Stage(
+            "solve",
+            1,
+            ("measure",),
+            ("search", "solution", "solution_reference", "solution_point"),
+            "target",
+            {"window": 7, "degree": 2, "weighting": ["mean"], "top": 10},
+        ),
+    )
+}

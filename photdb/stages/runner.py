@@ -1,0 +1,196 @@
+"""Runs stages: resolves their options, brings what they read up to date first, logs each run, commits in batches."""
+
+import contextlib
+import json
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, insert, update
+
+from photdb import __version__
+from photdb.errors import PhotdbError
+from photdb.executors import Workers
+from photdb.stages import STAGES, Plan
+from photdb.store import schema
+from photdb.store.lock import now
+from photdb.store.project import Project
+from photdb.wording import count
+
+Result = TypeVar("Result")
+
+#: A commit costs about as much as this many frames' work: more often would be slow, less often would lose more.
+COMMIT_FRAMES = 64
+COMMIT_S = 0.5
+
+
+def _silent(message: str) -> None:
+    """Say nothing."""
+
+
+def _no_progress(label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+    return contextlib.nullcontext(lambda done: None)
+
+
+@dataclass
+class Session:
+    """What a run needs beside the project: its workers, and where it says what it does."""
+
+    workers: Workers = field(default_factory=lambda: Workers(1))
+    say: Callable[[str], None] = _silent
+    progress: Callable[[str, int], AbstractContextManager[Callable[[int], None]]] = _no_progress
+
+
+def resolve(connection: Connection, name: str, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Give a stage's options: those given, else those of its last run, else the defaults.
+
+    The last run is the last one that succeeded or was killed, so that a killed run goes on as it was; one that was
+    interrupted by hand or failed counts only where no other is: a mistyped option is forgotten with its Ctrl-C.
+    """
+    last = connection.execute(
+        schema.stage_run.select()
+        .where(schema.stage_run.c.stage == name)
+        .order_by(
+            (schema.stage_run.c.outcome.is_(None) | (schema.stage_run.c.outcome == "ok")).desc(),
+            schema.stage_run.c.id.desc(),
+        )
+        .limit(1)
+    ).first()
+    params = dict(STAGES[name].defaults)
+    if last is not None:
+        params.update({key: value for key, value in json.loads(last.params).items() if key in params})
+    params.update(given or {})
+    return params
+
+
+def plan(project: Project, name: str, given: Mapping[str, Any] | None = None) -> Plan:
+    """Say what a stage has to do, as far as its upstream stages have got."""
+    made: Plan = STAGES[name].module.plan(project, resolve(project.connection, name, given))
+    return made
+
+
+def run(project: Project, name: str, session: Session, given: Mapping[str, Any] | None = None) -> Plan:
+    """Bring a stage up to date, and before it all that it reads.
+
+    Returns
+    -------
+    Plan
+        What there was to do.
+
+    Raises
+    ------
+    PhotdbError
+        The stage, or one before it, cannot be done; what was finished is kept.
+    KeyboardInterrupt
+        Likewise; `kept` of its first argument says in words what was finished.
+    """
+    for upstream in STAGES[name].upstream:
+        run(project, upstream, session)
+    todo = plan(project, name, given)
+    if todo.blocked is not None:
+        raise PhotdbError(todo.blocked)
+    with _logged(project, name, todo):
+        if todo.work:
+            for reason in todo.reasons:
+                session.say(f"{name}: {reason}")
+            STAGES[name].module.run(project, todo, session)
+    return todo
+
+
+@contextlib.contextmanager
+def _logged(project: Project, name: str, todo: Plan) -> Iterator[None]:
+    table = schema.stage_run
+    values = {
+        "stage": name,
+        "version": STAGES[name].version,
+        "params": json.dumps(todo.params, sort_keys=True),
+        "started_at": now(),
+        "n_units": len(todo.work),
+        "photdb_version": __version__,
+        "libraries": _libraries(),
+    }
+    last = project.connection.execute(table.select().where(table.c.stage == name).order_by(table.c.id.desc())).first()
+    if not todo.work and last is not None and last.outcome == "ok" and last.params == values["params"]:
+        yield
+        return
+    with project.transaction() as connection:
+        row = connection.execute(insert(table).values(**values))
+    (run_id,) = row.inserted_primary_key or (0,)
+    outcome = "ok"
+    try:
+        yield
+    except KeyboardInterrupt:
+        outcome = "interrupted"
+        raise
+    except BaseException as error:
+        outcome = f"failed: {error}"
+        raise
+    finally:
+        with project.transaction() as connection:
+            connection.execute(update(table).where(table.c.id == run_id).values(finished_at=now(), outcome=outcome))
+
+
+def _libraries() -> str:
+    from importlib.metadata import version
+
+    names = {name: version(name) for name in ("numpy", "scipy", "astropy", "sqlalchemy")}
+    return json.dumps({"python": sys.version.split()[0], **names, "machine": platform.machine()})
+
+
+def save_in_batches(
+    project: Project,
+    session: Session,
+    label: str,
+    results: Iterable[tuple[int, Result]],
+    n_frames: int,
+    save: Callable[[Connection, list[Result]], None],
+) -> None:
+    """Take results as they come, and commit them every 64 frames or half a second.
+
+    Parameters
+    ----------
+    project, session
+        Where to save, and where to show progress.
+    label : str
+        What the progress is called.
+    results : iterable of (int, Result)
+        Each with the number of frames it stands for.
+    n_frames : int
+        How many frames there are in all.
+    save : callable
+        Called inside a transaction with the results of a batch.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        After what had come was committed; its argument says how much that was.
+    """
+    pending: list[Result] = []
+    n_pending = n_done = 0
+    last_commit = time.monotonic()
+
+    def commit() -> None:
+        nonlocal n_pending, last_commit
+        if pending:
+            with project.transaction() as connection:
+                save(connection, pending)
+            pending.clear()
+        n_pending, last_commit = 0, time.monotonic()
+
+    with session.progress(label, n_frames) as advance:
+        try:
+            for n, result in results:
+                pending.append(result)
+                n_pending += n
+                n_done += n
+                if n_pending >= COMMIT_FRAMES or time.monotonic() - last_commit > COMMIT_S:
+                    commit()
+                advance(n)
+            commit()
+        except KeyboardInterrupt:
+            commit()
+            raise KeyboardInterrupt(f"{label}: {count(n_done, 'frame')} of {n_frames} done and kept") from None

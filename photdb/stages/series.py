@@ -1,0 +1,82 @@
+"""Magnitudes as `check` and `solve` see them: accepted frames, valid fluxes, everything that was rejected left out."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photdb.algorithms.differential import instrumental_magnitude, magnitude_error
+from photdb.algorithms.flags import INVALID_FLUX
+from photdb.store.arrays import Aperture, Frames, Source, read_apertures, read_cube, read_frames, read_sources
+from photdb.store.decisions import rejections
+from photdb.store.project import Project
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Cubes (frame, source, aperture) over accepted frames in time order; NaN where a value is missing or left out.
+
+    `allowed` (source, aperture) is false where a source was rejected in an aperture for the whole night.
+    """
+
+    frame_id: NDArray[np.int64]
+    number: NDArray[np.int64]
+    jd_utc_mid: Floats
+    exposure_s: Floats
+    sources: list[Source]
+    apertures: list[Aperture]
+    flux_adu: Floats
+    mag: Floats
+    mag_err: Floats
+    allowed: NDArray[np.bool_]
+
+    def of(self, *roles: str) -> list[int]:
+        """Give the places of the sources of some roles."""
+        return [k for k, source in enumerate(self.sources) if source.role in roles]
+
+
+def load_series(project: Project, *roles: str) -> Series:
+    """Read the magnitudes of the sources of some roles, in the apertures in force."""
+    connection = project.connection
+    frames: Frames = read_frames(connection)
+    left_out = rejections(connection)
+    whole_sources = {r["source_id"] for r in left_out if r["frame_id"] is None and r["aperture_id"] is None}
+    whole_apertures = {r["aperture_id"] for r in left_out if r["frame_id"] is None and r["source_id"] is None}
+    sources = [s for s in read_sources(connection, *roles) if s.id not in whole_sources]
+    apertures = [a for a in read_apertures(connection) if a.id not in whole_apertures]
+    # The cube holds all usable frames, which is the quick way to read it; the accepted ones are taken out then.
+    flux, flux_err, flags = read_cube(
+        connection,
+        ("flux_adu", "flux_err_adu", "flags"),
+        frame_ids=frames.id[frames.usable],
+        source_ids=[s.id for s in sources],
+        aperture_ids=[a.id for a in apertures],
+    )
+    accepted = frames.accepted[frames.usable]
+    flux, flux_err, flags = flux[accepted], flux_err[accepted], flags[accepted]
+    valid = np.isfinite(flux) & ((np.nan_to_num(flags).astype(np.int64) & int(INVALID_FLUX)) == 0)
+    frame_id = frames.id[frames.accepted]
+    allowed = np.ones((len(sources), len(apertures)), bool)
+    for r in left_out:
+        i = slice(None) if r["frame_id"] is None else np.flatnonzero(frame_id == r["frame_id"])
+        k = [k for k, s in enumerate(sources) if r["source_id"] in (None, s.id)]
+        p = [p for p, a in enumerate(apertures) if r["aperture_id"] in (None, a.id)]
+        if r["frame_id"] is None:
+            allowed[np.ix_(k, p)] = False
+        else:
+            valid[np.ix_(i, k, p)] = False
+    flux = np.where(valid & allowed, flux, np.nan)
+    return Series(
+        frame_id,
+        frames.number[frames.accepted],
+        frames.jd_utc_mid[frames.accepted],
+        frames.exposure_s[frames.accepted],
+        sources,
+        apertures,
+        flux,
+        instrumental_magnitude(flux),
+        magnitude_error(flux, flux_err),
+        allowed,
+    )

@@ -1,0 +1,174 @@
+"""Stage `shifts`: where each frame lies against the reference frame, from the stars that `qc` kept."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, update
+
+from photdb.errors import PhotdbError
+from photdb.stages import STAGES, Plan
+from photdb.stages.qc import Region, check_region
+from photdb.stages.runner import Session, save_in_batches
+from photdb.store import schema
+from photdb.store.arrays import Frames, columns, read_by_frame, read_frames, replace_rows
+from photdb.store.currency import digest
+from photdb.store.project import Project, driver
+from photdb.wording import count, numbers
+
+Stars = NDArray[np.float64]
+
+_CHUNK = 32
+_S_PER_FRAME = 0.002
+_COLUMNS = ("dx_px", "dy_px", "rotation_deg", "scale", "n_matched", "residual_px")
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    frames: tuple[tuple[int, Stars], ...]
+    reference: Stars
+    width_px: int
+    height_px: int
+
+
+def plan(project: Project, params: dict[str, Any]) -> Plan:
+    """Find frames whose stars, or the reference frame's, are not those that their shifts were made from."""
+    connection = project.connection
+    exclude = [check_region(connection, rectangle) for rectangle in params["exclude"]]
+    params = {**params, "exclude": exclude, "region": check_region(connection, params["region"])}
+    rows = (
+        driver(connection)
+        .execute(
+            "SELECT f.id, f.number, q.detection_digest, h.input FROM frame f"
+            " LEFT JOIN frame_quality q ON q.frame_id = f.id LEFT JOIN shift h ON h.frame_id = f.id"
+            " WHERE f.error IS NULL AND q.error IS NULL ORDER BY f.jd_utc_mid, f.path"
+        )
+        .fetchall()
+    )
+    plan = Plan(params, len(rows))
+    stars_of = {frame_id: stars for frame_id, _, stars, _ in rows}
+    reference_id = reference_frame(connection)
+    if reference_id is None:
+        plan.work = list(stars_of)
+        plan.reasons.append("the reference frame is not chosen yet")
+        return plan
+    n_new, stale = 0, []
+    for frame_id, number, stars, known in rows:
+        if known is None:
+            n_new += 1
+        elif stars is None or known != _input(params, stars, stars_of.get(reference_id)):
+            stale.append(number)
+        else:
+            continue
+        plan.work.append(frame_id)
+    if n_new:
+        plan.reasons.append(f"{n_new} of {count(len(rows), 'frame')} without a shift")
+    if stale:
+        plan.reasons.append(f"stars, reference frame or regions changed: frame {numbers(stale)}")
+    return plan
+
+
+def run(project: Project, plan: Plan, session: Session) -> None:
+    """Match the stars of frames with the reference frame's; the reference frame is chosen first if nobody did.
+
+    Raises
+    ------
+    PhotdbError
+        No frame has stars enough to be the reference frame.
+    """
+    connection = project.connection
+    stars = star_lists(connection)
+    size = connection.execute(schema.project.select()).one()
+    reference_id = reference_frame(connection)
+    if reference_id is None:
+        reference_id = _choose(project, stars, size.width_px, size.height_px)
+    excluded, region = plan.params["exclude"], plan.params["region"]
+    none = np.empty((0, 3))
+    reference = _outside(stars.get(reference_id, none), excluded, region)
+    frames = [(frame_id, _outside(stars.get(frame_id, none), excluded, None)) for frame_id in plan.work]
+    tasks = [
+        _Task(tuple(frames[i : i + _CHUNK]), reference, size.width_px, size.height_px)
+        for i in range(0, len(frames), _CHUNK)
+    ]
+    stars_of = dict(driver(connection).execute("SELECT frame_id, detection_digest FROM frame_quality").fetchall())
+
+    def save(connection: Connection, batches: list[list[tuple[Any, ...]]]) -> None:
+        rows = [
+            (frame_id, _input(plan.params, stars_of[frame_id], stars_of[reference_id]), *values)
+            for batch in batches
+            for frame_id, *values in batch
+        ]
+        replace_rows(connection, "shift", ("frame_id", "input", *_COLUMNS, "flags"), rows)
+
+    results = session.workers.run(_register_frames, tasks, estimate_s=len(frames) * _S_PER_FRAME)
+    save_in_batches(project, session, "shifts", ((len(r), r) for r in results), len(frames), save)
+
+
+def reference_frame(connection: Connection) -> int | None:
+    """Give the id of the reference frame; None while it is not chosen."""
+    frame_id: int | None = connection.exec_driver_sql("SELECT reference_frame_id FROM project").scalar()
+    return frame_id
+
+
+def set_reference_frame(connection: Connection, frame_id: int | None, origin: str | None) -> None:
+    """Store the decision which frame all shifts refer to; None has it chosen anew."""
+    connection.execute(update(schema.project).values(reference_frame_id=frame_id, reference_frame_origin=origin))
+
+
+def read_shifts(connection: Connection, frames: Frames) -> dict[str, NDArray[np.float64]]:
+    """Read the shifts in the order of `frames`, as the keywords of `to_frame`; NaN where a frame has none."""
+    names = ("dx_px", "dy_px", "rotation_deg", "scale")
+    return dict(zip(names, read_by_frame(connection, "shift", names, frames), strict=True))
+
+
+def star_lists(connection: Connection) -> dict[int, Stars]:
+    """Read the stars of all frames: frame id to an array (n, 3) of x, y in pixels and flux in ADU, brightest first."""
+    ids, *values = columns(
+        connection, "SELECT frame_id, x_px, y_px, flux_adu FROM detection ORDER BY frame_id, rank", "ifff"
+    )
+    first = np.flatnonzero(np.diff(ids, prepend=-1))
+    parts = np.split(np.stack(values, axis=1), first[1:])
+    return {int(ids[a]): part for a, part in zip(first, parts, strict=False)}  # no stars at all: one empty part
+
+
+def _input(params: dict[str, Any], stars: int | None, reference_stars: int | None) -> int:
+    return digest(STAGES["shifts"].version, params["exclude"], params["region"], stars, reference_stars)
+
+
+def _choose(project: Project, stars: dict[int, Stars], width_px: int, height_px: int) -> int:
+    from photdb.algorithms.registration import choose_reference
+
+    frames = read_frames(project.connection)
+    n_stars = read_by_frame(project.connection, "frame_quality", ["n_stars"], frames)[0]
+    candidates = [i for i in np.flatnonzero(frames.accepted) if int(frames.id[i]) in stars]
+    if not candidates:
+        raise PhotdbError("no accepted frame has stars: look at `photdb qc`, and accept frames or loosen its rules")
+    lists = [tuple(stars[int(frames.id[i])].T) for i in candidates]
+    best = candidates[choose_reference(lists, n_stars[candidates], width_px=width_px, height_px=height_px)]
+    frame_id = int(frames.id[best])
+    with project.transaction() as connection:
+        set_reference_frame(connection, frame_id, "auto")
+    return frame_id
+
+
+def _outside(stars: Stars, excluded: list[Region], region: Region | None) -> Stars:
+    x, y = stars[:, 0], stars[:, 1]
+    keep = np.ones(len(stars), bool)
+    for x0, y0, x1, y1 in excluded:
+        keep &= ~((x >= x0) & (x <= x1) & (y >= y0) & (y <= y1))
+    if region is not None:
+        x0, y0, x1, y1 = region
+        keep &= (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)
+    return stars[keep]
+
+
+def _register_frames(task: _Task) -> list[tuple[Any, ...]]:
+    from photdb.algorithms.registration import prepare, register
+
+    reference = prepare(*task.reference.T, width_px=task.width_px, height_px=task.height_px)
+    out = []
+    for frame_id, stars in task.frames:
+        found = register(*stars.T, reference)
+        out.append((frame_id, *(getattr(found, name) for name in _COLUMNS), int(found.flags)))
+    return out

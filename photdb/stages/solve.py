@@ -1,0 +1,215 @@
+"""Stage `solve`: for each target the quietest of all apertures × sets of references × weightings, and their curves."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, delete, insert
+
+from photdb.algorithms import differential
+from photdb.errors import PhotdbError
+from photdb.stages import STAGES, Plan
+from photdb.stages.runner import Session
+from photdb.stages.series import Series, load_series
+from photdb.store import schema
+from photdb.store.arrays import replace_rows
+from photdb.store.currency import digest
+from photdb.store.project import Project, driver
+from photdb.wording import count
+
+Floats = NDArray[np.float64]
+
+#: A reference that alone costs more than this part of the frames is named.
+_COSTLY = 0.05
+
+
+def plan(project: Project, params: dict[str, Any]) -> Plan:
+    """Find targets whose magnitudes, references or search differ from what their solutions were made from."""
+    series = load_series(project, "asteroid", "variable", "reference")
+    plan = Plan(params)
+    targets, references = series.of("asteroid", "variable"), series.of("reference")
+    if not targets:
+        plan.blocked = "no target is selected: `photdb select asteroid` or `photdb select variable`"
+    elif not references:
+        plan.blocked = "no reference is left: `photdb select reference --auto 7`, or take a rejection back"
+    plan.n_units = len(targets)
+    known = dict(driver(project.connection).execute("SELECT target_id, input FROM search").fetchall())
+    for k in targets:
+        source = series.sources[k]
+        if known.get(source.id) != _input(series, k, references, params):
+            plan.work.append(k)
+            what = "its magnitudes, references or search changed" if source.id in known else "not solved"
+            plan.reasons.append(f"{source.role} {source.label}: {what}")
+    return plan
+
+
+def run(project: Project, plan: Plan, session: Session) -> None:
+    """Search, and keep the quietest curves.
+
+    Raises
+    ------
+    PhotdbError
+        The options of the search contradict each other.
+    """
+    series = load_series(project, "asteroid", "variable", "reference")
+    references = series.of("reference")
+    with session.progress("solve", len(plan.work)) as advance:
+        for k in plan.work:
+            try:
+                found = _solve(series, k, references, plan.params)
+            except ValueError as error:
+                raise PhotdbError(f"{series.sources[k].label} cannot be solved: {error}") from error
+            with project.transaction() as connection:
+                _save(connection, series, k, _input(series, k, references, plan.params), found)
+            advance(1)
+
+
+def _input(series: Series, k: int, references: list[int], params: dict[str, Any]) -> int:
+    part = [k, *references]
+    return digest(
+        STAGES["solve"].version,
+        params,
+        [series.sources[j].id for j in part],
+        [a.id for a in series.apertures],
+        series.frame_id,
+        series.jd_utc_mid,
+        series.exposure_s,
+        series.allowed[part],
+        series.mag[:, part],
+        series.mag_err[:, part],
+    )
+
+
+def _solve(series: Series, k: int, references: list[int], params: dict[str, Any]) -> dict[str, Any]:
+    """Search all combinations for one target; gives the columns of `search` and a list of solutions."""
+    from photdb.algorithms.combinations import Combination, rank, search_all
+
+    apertures = [
+        p for p in range(len(series.apertures)) if series.allowed[k, p] and series.allowed[references, p].any()
+    ]
+    valid = np.isfinite(series.mag) | ~series.allowed  # what is not allowed is not asked for
+    of_target = valid[:, k][:, apertures].all(axis=1)
+    of_reference = valid[:, references][:, :, apertures].all(axis=2)
+    comparison = of_target & of_reference.all(axis=1)
+    result: dict[str, Any] = {
+        "n_frames": int(comparison.sum()),
+        "n_references": len(references),
+        "n_apertures": len(apertures),
+        "n_combinations": 0,
+        "message": _costs(series, references, of_target, of_reference) or None,
+    }
+    highpass = differential.smoother(series.jd_utc_mid[comparison], window=params["window"], degree=params["degree"])
+    if not highpass.trace > 0:
+        few = f"too few frames ({result['n_frames']}) where it and all references are valid"
+        result["message"] = "; ".join(filter(None, [few, result["message"]]))
+        return {**result, "solutions": []}
+    weightings = params["weighting"]
+    found: list[Combination] = []
+    # Apertures in which the same references are allowed are searched together.
+    for allowed in {tuple(j for j in references if series.allowed[j, p]): None for p in apertures}:
+        group = [p for p in apertures if tuple(j for j in references if series.allowed[j, p]) == allowed]
+        refs = series.mag[comparison][:, allowed][:, :, group].transpose(2, 1, 0)
+        weights = _weights(series, comparison, allowed, group, weightings)
+        place = [references.index(j) for j in allowed]
+        result["n_combinations"] += len(group) * len(weightings) * (2 ** len(allowed) - 1)
+        for c in search_all(
+            series.mag[comparison, k][:, group].T, refs, weights=weights, highpass=highpass, top=params["top"]
+        ):
+            mask = sum(1 << place[i] for i in c.references)
+            found.append(Combination(c.noise_mag, mask, group[c.aperture], c.weighting))
+    solutions = []
+    for c in rank(found)[: params["top"]]:
+        chosen = [references[i] for i in c.references]
+        weights = _weights(series, comparison, chosen, [c.aperture], [weightings[c.weighting]])[0, 0]
+        solutions.append(
+            _curve(series, k, chosen, weights, c.aperture, comparison, highpass)
+            | {
+                "noise_mag": c.noise_mag,
+                "noise_mag_err": c.noise_mag * highpass.relative_error,
+                "weighting": weightings[c.weighting],
+                "n_frames": result["n_frames"],
+            }
+        )
+    return {**result, "solutions": solutions}
+
+
+def _weights(
+    series: Series, comparison: NDArray[np.bool_], references: Any, apertures: list[int], weightings: list[str]
+) -> Floats:
+    """Weights (aperture, weighting, reference)."""
+    flux = series.flux_adu[comparison][:, references][:, :, apertures].transpose(2, 1, 0)
+    err = series.mag_err[comparison][:, references][:, :, apertures].transpose(2, 1, 0)
+    rate = flux / series.exposure_s[comparison]
+    return np.stack([differential.reference_weights(name, rate, err) for name in weightings], axis=1)
+
+
+def _curve(
+    series: Series,
+    k: int,
+    references: list[int],
+    weights: Floats,
+    aperture: int,
+    comparison: NDArray[np.bool_],
+    highpass: differential.HighPass,
+) -> dict[str, Any]:
+    """Compute the curve of one combination on all frames where its own references are valid, and its figures."""
+    from photdb.algorithms.references import leave_one_out
+
+    target, refs = series.mag[:, k, aperture], series.mag[:, references, aperture].T
+    mag = differential.differential_magnitude(target, refs, weights)
+    err = differential.differential_error(
+        series.mag_err[:, k, aperture], series.mag_err[:, references, aperture].T, weights
+    )
+    points = np.flatnonzero(np.isfinite(mag))
+    drift = np.nan
+    if len(references) > 1:
+        drifts = leave_one_out(refs[:, comparison], series.jd_utc_mid[comparison]).drift_mag
+        drift = float(np.sqrt(np.mean(drifts**2)))
+    return {
+        "aperture_id": series.apertures[aperture].id,
+        "n_references": len(references),
+        "noise_robust_mag": float(differential.robust_noise(mag[comparison], highpass)),
+        "drift_mag": drift if np.isfinite(drift) else None,
+        "n_points": points.size,
+        "references": [(series.sources[j].id, w) for j, w in zip(references, weights.tolist(), strict=True)],
+        "points": [
+            (int(series.frame_id[i]), m, e)
+            for i, m, e in zip(points, mag[points].tolist(), err[points].tolist(), strict=True)
+        ],
+    }
+
+
+def _costs(series: Series, references: list[int], of_target: NDArray[np.bool_], of_reference: NDArray[np.bool_]) -> str:
+    """Name references that keep many frames out of the comparison, with the offer to drop them."""
+    out = []
+    for j, k in enumerate(references):
+        others = of_target & np.delete(of_reference, j, axis=1).all(axis=1)
+        lost = int((others & ~of_reference[:, j]).sum())
+        if lost > _COSTLY * of_target.size:
+            label = series.sources[k].label
+            out.append(f"reference {label} alone costs {count(lost, 'frame')}: photdb reject source {label}")
+    return "; ".join(out)
+
+
+def _save(connection: Connection, series: Series, k: int, input_: int, found: dict[str, Any]) -> None:
+    target_id = series.sources[k].id
+    solutions = found.pop("solutions")
+    connection.execute(delete(schema.search).where(schema.search.c.target_id == target_id))
+    connection.execute(delete(schema.solution).where(schema.solution.c.target_id == target_id))  # and what hangs on it
+    connection.execute(insert(schema.search).values(target_id=target_id, input=input_, **found))
+    for rank, solution in enumerate(solutions, 1):
+        references, points = solution.pop("references"), solution.pop("points")
+        row = connection.execute(insert(schema.solution).values(target_id=target_id, rank=rank, **solution))
+        (solution_id,) = row.inserted_primary_key or (0,)
+        replace_rows(
+            connection,
+            "solution_reference",
+            ("solution_id", "source_id", "weight"),
+            [(solution_id, source_id, weight) for source_id, weight in references],
+        )
+        replace_rows(
+            connection,
+            "solution_point",
+            ("solution_id", "frame_id", "mag", "mag_err"),
+            [(solution_id, *point) for point in points],
+        )

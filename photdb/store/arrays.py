@@ -1,0 +1,171 @@
+"""Rows to arrays: frames, shifts, sources with their anchors, apertures, and cubes (frame, source, aperture)."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection
+
+from photdb.store.project import driver
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """All frames in the order of every computation: by `jd_utc_mid`, then path. Arrays of shape (n,)."""
+
+    id: NDArray[np.int64]
+    number: NDArray[np.int64]
+    path: list[str]
+    jd_utc_mid: NDArray[np.float64]
+    exposure_s: NDArray[np.float64]
+    usable: NDArray[np.bool_]  # has no error: its pixels can be read
+    accepted: NDArray[np.bool_]  # usable, and left out by nothing and nobody
+
+    def index(self, frame_id: int) -> int:
+        """Give the place of a frame in the arrays."""
+        return int(np.flatnonzero(self.id == frame_id)[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A source as the user defined it, with its anchors (frame ids, and positions in these frames' pixels)."""
+
+    id: int
+    label: str
+    role: str
+    anchor_frame_id: tuple[int, ...]
+    anchor_xy_px: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Aperture:
+    """An aperture with its ring, pixels."""
+
+    id: int
+    radius_px: float
+    annulus_inner_px: float
+    annulus_outer_px: float
+    origin: str
+
+    def __str__(self) -> str:
+        return ",".join(f"{v:g}" for v in (self.radius_px, self.annulus_inner_px, self.annulus_outer_px))
+
+
+def columns(connection: Connection, sql: str, kinds: str, arguments: Sequence[Any] = ()) -> list[NDArray[Any]]:
+    """Read a query as one array a column; `kinds` is a letter a column: i(nt), f(loat), s(tring), b(ool)."""
+    rows = driver(connection).execute(sql, arguments).fetchall()
+    dtypes = {"i": np.int64, "f": np.float64, "s": object, "b": np.bool_}
+    values = zip(*rows, strict=True) if rows else itertools.repeat((), len(kinds))
+    return [np.array(column, dtypes[kind]) for column, kind in zip(values, kinds, strict=True)]
+
+
+def read_frames(connection: Connection) -> Frames:
+    """Read all frames."""
+    ids, number, path, jd, exposure, usable, accepted = columns(
+        connection,
+        "SELECT f.id, f.number, f.path, f.jd_utc_mid, f.exposure_s, f.error IS NULL AND q.error IS NULL, s.accepted"
+        " FROM frame f JOIN frame_status s ON s.frame_id = f.id LEFT JOIN frame_quality q ON q.frame_id = f.id"
+        " ORDER BY f.jd_utc_mid IS NULL, f.jd_utc_mid, f.path",
+        "iisffbb",
+    )
+    return Frames(ids, number, list(path), jd, exposure, usable, accepted)
+
+
+def read_by_frame(connection: Connection, table: str, names: Sequence[str], frames: Frames) -> list[NDArray[Any]]:
+    """Read float columns of a table that has a row a frame, in the order of `frames`; NaN where there is no row."""
+    ids, *values = columns(
+        connection,
+        f"SELECT frame_id, {', '.join(names)} FROM {table}",  # noqa: S608 - names from our code
+        "i" + "f" * len(names),
+    )
+    out = np.full((len(names), frames.id.size), np.nan)
+    if ids.size:
+        order = np.argsort(ids)
+        place = order[np.clip(np.searchsorted(ids[order], frames.id), 0, ids.size - 1)]
+        found = ids[place] == frames.id
+        for row, column in zip(out, values, strict=True):
+            row[found] = column[place[found]]
+    return list(out)
+
+
+def read_sources(connection: Connection, *roles: str) -> list[Source]:
+    """Read the sources, of some roles or of all, in the order they were made."""
+    cursor = driver(connection)
+    sources = []
+    for id_, label, role in cursor.execute("SELECT id, label, role FROM source WHERE removed_at IS NULL ORDER BY id"):
+        anchors = cursor.execute(
+            "SELECT frame_id, x_px, y_px FROM source_anchor WHERE source_id = ? ORDER BY frame_id", (id_,)
+        ).fetchall()
+        if not roles or role in roles:
+            sources.append(Source(id_, label, role, tuple(a[0] for a in anchors), tuple((a[1], a[2]) for a in anchors)))
+    return sources
+
+
+def read_apertures(connection: Connection) -> list[Aperture]:
+    """Read the apertures in force, smallest first."""
+    rows = driver(connection).execute(
+        "SELECT id, radius_px, annulus_inner_px, annulus_outer_px, origin FROM aperture WHERE removed_at IS NULL"
+        " ORDER BY radius_px, annulus_inner_px, annulus_outer_px, id"
+    )
+    return [Aperture(*row) for row in rows]
+
+
+def read_cube(
+    connection: Connection,
+    names: Sequence[str],
+    *,
+    frame_ids: NDArray[np.int64],
+    source_ids: Sequence[int],
+    aperture_ids: Sequence[int],
+) -> list[NDArray[np.float64]]:
+    """Read columns of `flux` as cubes (frame, source, aperture) in the order of the ids given; NaN where a row lacks.
+
+    Returns
+    -------
+    list of ndarray (n_frames, n_sources, n_apertures)
+        One float64 cube a name.
+    """
+    shape = (frame_ids.size, len(source_ids), len(aperture_ids))
+    cubes = np.full((len(names), *shape), np.nan)
+    if cubes.size == 0:
+        return list(cubes)
+    where = (
+        f"WHERE source_id IN ({', '.join(map(str, source_ids))})"  # ids of ours, integers
+        f" AND aperture_id IN ({', '.join(map(str, aperture_ids))})"
+    )
+    raw = driver(connection)
+    (n_rows,) = raw.execute(f"SELECT count(*) FROM flux {where}").fetchone()  # noqa: S608
+    # Rows come in key order. Where none lacks their places need not be read, which halves the time.
+    whole = n_rows == cubes[0].size and _all_frames_known(connection, frame_ids)
+    wanted = list(names) if whole else ["frame_id", "source_id", "aperture_id", *names]
+    rows = raw.execute(f"SELECT {', '.join(wanted)} FROM flux {where} ORDER BY frame_id, source_id, aperture_id")  # noqa: S608
+    flat = np.fromiter(itertools.chain.from_iterable(rows), np.float64, n_rows * len(wanted)).reshape(n_rows, -1)
+    orders = [np.argsort(np.asarray(ids)) for ids in (frame_ids, source_ids, aperture_ids)]
+    if whole:
+        inverse = [np.argsort(order) for order in orders]
+        for cube, column in zip(cubes, flat.T, strict=True):
+            cube[...] = column.reshape(shape)[np.ix_(*inverse)]
+        return list(cubes)
+    places, known = [], np.ones(n_rows, bool)
+    for axis, ids in enumerate((frame_ids, np.asarray(source_ids), np.asarray(aperture_ids))):
+        place = orders[axis][np.clip(np.searchsorted(ids[orders[axis]], flat[:, axis]), 0, ids.size - 1)]
+        known &= ids[place] == flat[:, axis]
+        places.append(place)
+    for cube, column in zip(cubes, flat.T[3:], strict=True):
+        cube[tuple(place[known] for place in places)] = column[known]
+    return list(cubes)
+
+
+def _all_frames_known(connection: Connection, frame_ids: NDArray[np.int64]) -> bool:
+    present = columns(connection, "SELECT DISTINCT frame_id FROM centroid ORDER BY frame_id", "i")[0]
+    return bool(np.array_equal(present, np.sort(frame_ids)))
+
+
+def replace_rows(connection: Connection, table: str, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Write rows, in place of those with the same key; values as Python numbers, NaN becomes NULL."""
+    if rows:
+        sql = f"INSERT OR REPLACE INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608
+        connection.exec_driver_sql(sql, [tuple(row) for row in rows])

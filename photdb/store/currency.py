@@ -1,0 +1,82 @@
+"""What is up to date is computed, never stored as a flag: each unit's row carries a digest of all it was made from."""
+
+import hashlib
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def digest(*parts: Any) -> int:
+    """Digest values to 64 bits of BLAKE2b, as a signed integer that SQLite can keep.
+
+    Parameters
+    ----------
+    *parts : None, bool, int, float, str, bytes, numpy array, or a sequence or mapping of these
+        Every value counts with its type and place; all NaNs are one, and so are 0.0 and -0.0.
+
+    Raises
+    ------
+    TypeError
+        A part is of another type.
+    """
+    return int.from_bytes(hashlib.blake2b(_encode(parts), digest_size=8).digest(), "big", signed=True)
+
+
+def digests(common: Sequence[Any], values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Digest each row of an array together with what all rows have in common; fast for many rows.
+
+    Parameters
+    ----------
+    common : sequence
+        As for `digest`.
+    values : ndarray (n, k)
+        One row a unit.
+
+    Returns
+    -------
+    ndarray (n,)
+        Equal to nothing that `digest` gives, but as good for comparing.
+    """
+    key = struct.pack(">q", digest(common))
+    raw = _canonical(values).tobytes()
+    size = values.shape[1] * 8
+    blake2b = hashlib.blake2b
+    out = b"".join(blake2b(raw[i : i + size], digest_size=8, key=key).digest() for i in range(0, len(raw), size))
+    return np.frombuffer(out, ">i8").astype(np.int64)
+
+
+def _encode(value: Any) -> bytes:
+    match value:
+        case None:
+            return b"N"
+        case bool() | np.bool_():
+            return b"T" if value else b"F"
+        case int() | np.integer():
+            raw = str(int(value)).encode()
+            return b"i%d:" % len(raw) + raw
+        case float() | np.floating():
+            return b"f" + _canonical(np.array([value], float)).tobytes()
+        case str():
+            raw = value.encode()
+            return b"s%d:" % len(raw) + raw
+        case bytes():
+            return b"b%d:" % len(value) + value
+        case np.ndarray():
+            array = _canonical(value) if value.dtype.kind == "f" else np.ascontiguousarray(value)
+            return f"a{array.dtype.str}{array.shape}".encode() + array.tobytes()
+        case dict():
+            return b"d" + _encode(sorted(value.items()))
+        case list() | tuple():
+            return b"l%d:" % len(value) + b"".join(map(_encode, value))
+        case _:
+            raise TypeError(f"cannot digest {type(value).__name__}")
+
+
+def _canonical(values: NDArray[Any]) -> NDArray[np.float64]:
+    array = np.array(values, "<f8", order="C")  # a copy: the caller's array stays as it is
+    array[np.isnan(array)] = np.nan
+    array[array == 0] = 0.0
+    return array

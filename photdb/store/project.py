@@ -1,0 +1,321 @@
+"""Create, open, migrate, lock and transact: one `Project` is one SQLite file of one observing session."""
+
+import contextlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import Connection, create_engine, insert, update
+from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.pool import NullPool
+
+from photdb import __version__
+from photdb.errors import ProjectError
+from photdb.store import schema
+from photdb.store.lock import WriterLock, now, user_and_host
+
+
+class Project:
+    """An open project; use it as a context manager.
+
+    Attributes
+    ----------
+    path : Path
+        The SQLite file.
+    connection : Connection
+        The one connection. Reads need no transaction; writes go inside `transaction`.
+    """
+
+    def __init__(self, path: Path, connection: Connection, lock: WriterLock | None) -> None:
+        self.path = path
+        self.connection = connection
+        self._lock = lock
+
+    # --- opening ------------------------------------------------------------------------------------------------------
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Open a project to look at it: nothing is written, not even by mistake.
+
+        Raises
+        ------
+        ProjectError
+            No file, no project, or one whose schema is older or newer than this photdb's.
+        """
+        project = cls(path, _connect(path, write=False), None)
+        with _closing_on_error(project):
+            revision = project.revision()
+            if revision != schema.HEAD:
+                _refuse_newer(path, revision)
+                raise ProjectError(
+                    f"{path.name} was made by an older photdb: any command that writes, such as `photdb run`,"
+                    " brings it up to date (a safety copy is made first); `photdb sql` reads it as it is"
+                )
+        return project
+
+    @classmethod
+    def read_any_revision(cls, path: Path) -> Self:
+        """Open a project of any revision for `photdb sql`; see `read`."""
+        project = cls(path, _connect(path, write=False), None)
+        with _closing_on_error(project):
+            project.revision()
+        return project
+
+    @classmethod
+    def write(cls, path: Path, command: str) -> Self:
+        """Open a project to change it, under the writer's lock, migrated if it is an older one.
+
+        Raises
+        ------
+        ProjectError
+            As for `read`, or another process is writing, or the file or its folder is read-only.
+        """
+        if not path.is_file():  # before a lock file is left beside it
+            raise _missing(path)
+        lock = WriterLock(path)
+        lock.acquire(command)
+        try:
+            project = cls(path, _connect(path, write=True), lock)
+        except BaseException:
+            lock.release()
+            raise
+        with _closing_on_error(project):
+            revision = project.revision()
+            if revision != schema.HEAD:
+                _refuse_newer(path, revision)
+                project._migrate(revision)
+        return project
+
+    @classmethod
+    def create(cls, path: Path, command: str, **facts: Any) -> Self:
+        """Make a new project under a name of its own; it appears at `path` only with `publish`.
+
+        Raises
+        ------
+        ProjectError
+            Something is at `path` already, or the folder cannot be written.
+        """
+        if path.exists():
+            raise ProjectError(f"{path.name} exists: add frames to it with `photdb add`, or choose another name")
+        if not path.parent.is_dir():
+            raise ProjectError(f"there is no folder {path.parent}: make it first")
+        lock = WriterLock(path)
+        lock.acquire(command)
+        draft = _draft(path)
+        try:
+            draft.unlink(missing_ok=True)
+            project = cls(path, _connect(draft, write=True, create=True), lock)
+        except BaseException:
+            lock.release()
+            raise
+        with _closing_on_error(project):
+            project._upgrade_schema()
+            with project.transaction() as connection:
+                connection.execute(insert(schema.project).values(id=1, name=path.stem, created_at=now(), **facts))
+        return project
+
+    def publish(self) -> None:
+        """Give a project made by `create` its name, all at once, and go on with it."""
+        draft = _draft(self.path)
+        self.connection.close()
+        try:
+            os.link(draft, self.path)  # unlike a rename, never replaces what somebody else put there meanwhile
+            draft.unlink()
+        except FileExistsError:
+            raise ProjectError(f"{self.path.name} exists already: choose another name") from None
+        except OSError:  # a file system without links
+            os.rename(draft, self.path)
+        self.connection = _connect(self.path, write=True)
+
+    def close(self) -> None:
+        """Close the connection and give the lock back."""
+        self.connection.close()
+        if self._lock is not None:
+            _draft(self.path).unlink(missing_ok=True)
+            self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- transactions -------------------------------------------------------------------------------------------------
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Commit everything inside, or nothing."""
+        raw = driver(self.connection)
+        raw.execute("BEGIN IMMEDIATE")
+        try:
+            yield self.connection
+            raw.execute("COMMIT")
+        except BaseException:
+            if raw.in_transaction:  # SQLite may have rolled back by itself (full disk)
+                raw.execute("ROLLBACK")
+            raise
+
+    @contextlib.contextmanager
+    def recorded(self, command: str, arguments: Sequence[str]) -> Iterator[int]:
+        """Keep a row of `history` for a command: committed when it starts, its outcome when it ends."""
+        user, host = user_and_host()
+        with self.transaction() as connection:
+            row = connection.execute(
+                insert(schema.history).values(
+                    at=now(),
+                    command=command,
+                    arguments=json.dumps(list(arguments)),
+                    version=__version__,
+                    user=user,
+                    host=host,
+                )
+            )
+        (history_id,) = row.inserted_primary_key or (0,)
+        outcome = "ok"
+        try:
+            yield history_id
+        except KeyboardInterrupt:
+            outcome = "interrupted"
+            raise
+        except BaseException as error:
+            outcome = f"failed: {error}"
+            raise
+        finally:
+            # The outcome is only a log: where it cannot be written (full disk), the first error matters more.
+            with contextlib.suppress(OperationalError, sqlite3.Error), self.transaction() as connection:
+                connection.execute(
+                    update(schema.history).where(schema.history.c.id == history_id).values(outcome=outcome)
+                )
+
+    # --- folders ------------------------------------------------------------------------------------------------------
+    @property
+    def frame_folder(self) -> Path:
+        """The folder that frame paths are relative to."""
+        folder = self.connection.exec_driver_sql("SELECT frame_folder FROM project").scalar_one()
+        return Path(os.path.normpath(self.path.parent.absolute() / folder))
+
+    # --- migrations ---------------------------------------------------------------------------------------------------
+    def revision(self) -> str | None:
+        """Give the revision of the schema; None for a database without one.
+
+        Raises
+        ------
+        ProjectError
+            The file is no project of photdb.
+        """
+        try:
+            (application_id,) = self.connection.exec_driver_sql("PRAGMA application_id").one()
+            if application_id != schema.APPLICATION_ID:
+                raise ProjectError(f"{self.path.name} is an SQLite database, but no project of photdb")
+            revision: str | None = self.connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+        except DatabaseError as error:
+            raise ProjectError(f"{self.path.name} cannot be read as a project: {error.orig}") from error
+        return revision
+
+    def _migrate(self, revision: str | None) -> None:
+        copy = self.path.with_name(f"{self.path.name}.before-{schema.HEAD}")
+        if not copy.exists():
+            partial = copy.with_name(copy.name + ".part")
+            with contextlib.closing(sqlite3.connect(partial)) as target:
+                driver(self.connection).backup(target)
+            os.replace(partial, copy)
+        self._upgrade_schema()
+
+    def _upgrade_schema(self) -> None:
+        """Bring the schema to HEAD and make views and flags anew, in one transaction."""
+        from alembic import command, config
+
+        from photdb.algorithms.flags import MEANING
+
+        setup = config.Config()
+        setup.set_main_option("script_location", str(_migrations_folder()).replace("%", "%%"))
+        setup.attributes["connection"] = self.connection
+        # A batch rebuild of a parent table would empty its children through ON DELETE CASCADE.
+        self.connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+        self.connection.exec_driver_sql(f"PRAGMA application_id={schema.APPLICATION_ID}")
+        with self.transaction() as connection:
+            for (name,) in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'view'").all():
+                connection.exec_driver_sql(f'DROP VIEW "{name}"')
+            command.upgrade(setup, "head")
+            for name, select in schema.VIEWS.items():
+                connection.exec_driver_sql(f"CREATE VIEW {name} AS {select}")
+            connection.execute(schema.flag.delete())
+            rows = [{"bit": int(flag), "name": flag.name, "meaning": meaning} for flag, meaning in MEANING.items()]
+            connection.execute(insert(schema.flag), rows)
+            broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+            if broken is not None:
+                raise ProjectError(f"{self.path.name} has rows without parents in {broken[0]}: left as it was")
+        self.connection.exec_driver_sql("PRAGMA foreign_keys=ON")
+
+
+def driver(connection: Connection) -> sqlite3.Connection:
+    """Give the sqlite3 connection below, for bulk reads and backups."""
+    raw = connection.connection.driver_connection
+    if not isinstance(raw, sqlite3.Connection):
+        raise TypeError("the project is not open through sqlite3")
+    return raw
+
+
+def _connect(path: Path, *, write: bool, create: bool = False) -> Connection:
+    if sqlite3.sqlite_version_info < schema.MINIMUM_SQLITE:
+        needed = ".".join(map(str, schema.MINIMUM_SQLITE))
+        raise ProjectError(f"this Python has SQLite {sqlite3.sqlite_version}; photdb needs {needed} or newer")
+    if not create and not path.is_file():
+        raise _missing(path)
+    if write and not create and not os.access(path, os.W_OK):
+        raise ProjectError(f"{path.name} is read-only: make it writable, or copy it elsewhere")
+    # Readers open for writing too: after a kill the next one to open must roll back what was left half done.
+    uri = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
+
+    def connect() -> sqlite3.Connection:
+        raw = sqlite3.connect(uri, uri=True, timeout=30, isolation_level=None, check_same_thread=False)
+        raw.execute("PRAGMA foreign_keys=ON")
+        raw.execute("PRAGMA synchronous=FULL")
+        raw.execute("PRAGMA cache_size=-65536")
+        if not write:
+            raw.execute("PRAGMA query_only=ON")
+        return raw
+
+    try:
+        # Transactions are begun and ended by `Project.transaction` alone: isolation_level=None keeps pysqlite from
+        # committing by itself, and SQLAlchemy's own notion of a transaction stays without effect.
+        return create_engine("sqlite://", creator=connect, poolclass=NullPool).connect()
+    except (DatabaseError, sqlite3.Error) as error:
+        raise ProjectError(f"{path.name} cannot be opened as a project: {getattr(error, 'orig', error)}") from error
+
+
+def _draft(path: Path) -> Path:
+    return path.with_name(f".{path.name}.new")
+
+
+def _missing(path: Path) -> ProjectError:
+    if path.is_dir():
+        return ProjectError(f"{path} is a folder, not a project: name the .photdb file")
+    return ProjectError(f"there is no project {path}: make one with `photdb init FRAMES -p {path}`")
+
+
+def _migrations_folder() -> Path:
+    inside = Path(__file__).resolve().parents[1] / "migrations"  # in an installed wheel
+    return inside if inside.is_dir() else inside.parents[1] / "migrations"  # in a checkout
+
+
+def _refuse_newer(path: Path, revision: str | None) -> None:
+    known = {file.name.split("_")[0] for file in (_migrations_folder() / "versions").glob("[0-9]*.py")}
+    if revision not in known:
+        raise ProjectError(
+            f"{path.name} was made by a newer photdb (its schema {revision} is unknown to {__version__}):"
+            " install that photdb; the file is left as it is"
+        )
+
+
+@contextlib.contextmanager
+def _closing_on_error(project: Project) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        project.close()
+        raise

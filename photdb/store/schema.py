@@ -1,0 +1,491 @@
+"""All tables and views of a project on one page: facts, decisions, results and logs, and the public views.
+
+Facts say what the frames and the session are, decisions what the user chose (no recomputation deletes them), results
+are each owned by one stage and free to be recomputed. A result row that stands for a unit of work carries `input`:
+64 bits of BLAKE2b over exactly what it was computed from (see `photdb.store.currency`). New projects are built by
+`migrations/`, which tests hold against this page.
+"""
+
+from typing import Final
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+
+#: The newest revision in `migrations/versions`; a test holds it against Alembic.
+HEAD: Final = "0001"
+#: "phdb" as a 32-bit integer: marks the file as photdb's own (PRAGMA application_id).
+APPLICATION_ID: Final = 0x70686462
+#: Partial indices, upserts and RETURNING are used.
+MINIMUM_SQLITE: Final = (3, 35, 0)
+
+metadata = MetaData()
+
+
+def _id() -> Column[int]:
+    return Column("id", Integer, primary_key=True)
+
+
+def _ref(name: str, *, key: bool = False, null: bool = False, cascade: bool = True) -> Column[int]:
+    target = name.removesuffix("_id").removeprefix("worst_").replace("target", "source")
+    return Column(
+        name,
+        Integer,
+        ForeignKey(f"{target}.id", ondelete="CASCADE" if cascade else None),
+        primary_key=key,
+        nullable=null,
+    )
+
+
+# --- facts ------------------------------------------------------------------------------------------------------------
+project = Table(
+    "project",
+    metadata,
+    Column("id", Integer, CheckConstraint("id = 1"), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("frame_folder", Text, nullable=False),  # POSIX path, relative to the project's own folder where it can be
+    Column("width_px", Integer),
+    Column("height_px", Integer),
+    Column("filter", Text),  # the one filter of the project; NULL: the headers name none
+    # What the user set; what the headers say stays in `frame`, and `session` shows which one holds.
+    Column("gain_e_per_adu", Float),
+    Column("read_noise_e", Float),
+    Column("saturation_adu", Float),
+    Column("observer", Text),
+    Column("object", Text),
+    Column("site_lon_deg", Float),
+    Column("site_lat_deg", Float),
+    Column("site_height_m", Float),
+    Column("aperture_diameter_m", Float),
+    Column("time_keyword", Text),
+    Column("time_means", Text),
+    Column("time_offset_s", Float, nullable=False, server_default=text("0.0")),
+    Column("reference_frame_id", Integer, ForeignKey("frame.id")),
+    Column("reference_frame_origin", Text),
+)
+frame = Table(
+    "frame",
+    metadata,
+    _id(),
+    Column("number", Integer, nullable=False, unique=True),  # permanent: what users type
+    Column("path", Text, nullable=False, unique=True),  # POSIX, relative to project.frame_folder
+    Column("size_bytes", Integer),
+    Column("mtime_ns", Integer),
+    Column("content_crc32", Integer),  # of the file's bytes; NULL until its pixels were first read
+    Column("added_at", Text, nullable=False),
+    # from here on: read from the header by the stage `headers`
+    Column("input", Integer),
+    Column("header_crc32", Integer),
+    Column("hdu", Integer),
+    Column("width_px", Integer),
+    Column("height_px", Integer),
+    Column("bitpix", Integer),
+    Column("exposure_s", Float),
+    Column("jd_utc_mid", Float),
+    Column("time_source", Text),  # the keyword used, and what it was taken to mean
+    Column("time_note", Text),  # keywords that disagree
+    Column("filter", Text),
+    Column("object", Text),
+    Column("airmass", Float),
+    Column("gain_e_per_adu", Float),
+    Column("read_noise_e", Float),
+    Column("saturation_adu", Float),
+    Column("observer", Text),
+    Column("site_lon_deg", Float),
+    Column("site_lat_deg", Float),
+    Column("site_height_m", Float),
+    Column("site_note", Text),
+    Column("aperture_diameter_m", Float),
+    Column("ra_deg", Float),
+    Column("dec_deg", Float),
+    Column("error", Text),  # why the frame cannot be used
+)
+frame_wcs = Table(
+    "frame_wcs",
+    metadata,
+    _ref("frame_id", key=True),
+    *(Column(name, Text) for name in ("ctype1", "ctype2")),
+    *(Column(name, Float) for name in ("crval1_deg", "crval2_deg", "crpix1", "crpix2")),
+    *(Column(name, Float) for name in ("cd1_1", "cd1_2", "cd2_1", "cd2_2")),
+)
+flag = Table(
+    "flag",
+    metadata,
+    Column("bit", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("meaning", Text, nullable=False),
+)
+
+# --- decisions --------------------------------------------------------------------------------------------------------
+source = Table(
+    "source",
+    metadata,
+    _id(),
+    Column("label", Text, nullable=False),
+    Column("role", Text, CheckConstraint("role IN ('asteroid', 'variable', 'reference', 'check')"), nullable=False),
+    Column("catalogue_mag", Float),
+    Column("mag_err", Float),
+    Column("band", Text),
+    Column("colour", Float),
+    Column("origin", Text, nullable=False),  # 'user' or 'auto'
+    Column("created_at", Text, nullable=False),
+    Column("removed_at", Text),
+)
+Index("source_label", source.c.label, unique=True, sqlite_where=source.c.removed_at.is_(None))
+source_anchor = Table(
+    "source_anchor",
+    metadata,
+    _ref("source_id", key=True),
+    _ref("frame_id", key=True),
+    Column("x_px", Float, nullable=False),
+    Column("y_px", Float, nullable=False),
+    Column("x_given_px", Float, nullable=False),  # before it was snapped to the star under it
+    Column("y_given_px", Float, nullable=False),
+    sqlite_with_rowid=False,
+)
+aperture = Table(
+    "aperture",
+    metadata,
+    _id(),
+    Column("kind", Text, CheckConstraint("kind IN ('fixed', 'fwhm', 'optimal')"), nullable=False),
+    Column("radius_px", Float),
+    Column("radius_fwhm", Float),
+    Column("annulus_inner_px", Float, nullable=False),
+    Column("annulus_outer_px", Float, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("removed_at", Text),
+)
+Index(
+    "aperture_spec",
+    aperture.c.kind,
+    text("coalesce(radius_px, 0)"),
+    text("coalesce(radius_fwhm, 0)"),
+    aperture.c.annulus_inner_px,
+    aperture.c.annulus_outer_px,
+    unique=True,
+)
+rejection = Table(
+    "rejection",
+    metadata,
+    _id(),
+    Column("group_id", Integer, nullable=False),
+    _ref("frame_id", null=True),
+    _ref("source_id", null=True),
+    _ref("aperture_id", null=True),
+    Column("stage", Text),
+    Column("reason", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("withdrawn_at", Text),
+    CheckConstraint("coalesce(frame_id, source_id, aperture_id) IS NOT NULL"),
+)
+Index(
+    "rejection_in_force",
+    text("coalesce(frame_id, 0)"),
+    text("coalesce(source_id, 0)"),
+    text("coalesce(aperture_id, 0)"),
+    unique=True,
+    sqlite_where=rejection.c.withdrawn_at.is_(None),
+)
+acceptance = Table(
+    "acceptance",
+    metadata,
+    _id(),
+    _ref("frame_id"),
+    Column("created_at", Text, nullable=False),
+    Column("withdrawn_at", Text),
+)
+Index("acceptance_in_force", acceptance.c.frame_id, unique=True, sqlite_where=acceptance.c.withdrawn_at.is_(None))
+rule = Table(
+    "rule",
+    metadata,
+    _id(),
+    Column("stage", Text, nullable=False),
+    Column("metric", Text, nullable=False),
+    Column("operator", Text, CheckConstraint("operator IN ('<', '>')"), nullable=False),
+    Column("value", Float, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("withdrawn_at", Text),
+)
+Index("rule_in_force", rule.c.metric, rule.c.operator, unique=True, sqlite_where=rule.c.withdrawn_at.is_(None))
+
+# --- results ----------------------------------------------------------------------------------------------------------
+frame_quality = Table(
+    "frame_quality",
+    metadata,
+    _ref("frame_id", key=True),
+    Column("input", Integer, nullable=False),
+    Column("min_adu", Float),
+    Column("max_adu", Float),
+    Column("range_adu", Float),
+    Column("background_adu", Float),
+    Column("background_scatter_adu", Float),
+    Column("nonuniformity_adu", Float),
+    Column("n_stars", Integer),
+    Column("fwhm_px", Float),
+    Column("elongation", Float),
+    Column("n_saturated_px", Integer),
+    Column("n_nonfinite_px", Integer),
+    Column("detection_digest", Integer),  # of the frame's rows in `detection`
+    Column("flags", Integer, nullable=False),
+    Column("error", Text),  # why the pixels could not be read
+)
+detection = Table(
+    "detection",
+    metadata,
+    _ref("frame_id", key=True),
+    Column("rank", Integer, primary_key=True),  # 1 is the brightest
+    Column("x_px", Float),
+    Column("y_px", Float),
+    Column("flux_adu", Float),
+    Column("peak_adu", Float),
+    Column("fwhm_px", Float),
+    Column("elongation", Float),
+    sqlite_with_rowid=False,
+)
+shift = Table(
+    "shift",
+    metadata,
+    _ref("frame_id", key=True),
+    Column("input", Integer, nullable=False),
+    Column("dx_px", Float),
+    Column("dy_px", Float),
+    Column("rotation_deg", Float),
+    Column("scale", Float),
+    Column("n_matched", Integer),
+    Column("residual_px", Float),
+    Column("flags", Integer, nullable=False),
+)
+centroid = Table(
+    "centroid",
+    metadata,
+    _ref("frame_id", key=True),
+    _ref("source_id", key=True),
+    Column("input", Integer, nullable=False),
+    Column("error_input", Integer, nullable=False),  # gain, read noise, saturation that the flux errors were made with
+    Column("x_expected_px", Float),
+    Column("y_expected_px", Float),
+    Column("x_px", Float),
+    Column("y_px", Float),
+    Column("fwhm_px", Float),
+    Column("elongation", Float),
+    Column("peak_adu", Float),
+    Column("flags", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+flux = Table(
+    "flux",
+    metadata,
+    _ref("frame_id", key=True),
+    _ref("source_id", key=True),
+    _ref("aperture_id", key=True),
+    Column("flux_adu", Float),
+    Column("flux_err_adu", Float),
+    Column("sky_adu", Float),
+    Column("sky_scatter_adu", Float),
+    Column("n_sky", Integer),
+    Column("noise_area_px", Float),  # sum of squared pixel weights
+    Column("flags", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+reference_check = Table(
+    "reference_check",
+    metadata,
+    _ref("source_id", key=True),
+    _ref("aperture_id", key=True),
+    Column("input", Integer, nullable=False),
+    Column("scatter_mag", Float),
+    Column("expected_mag", Float),  # what the flux errors predict for scatter_mag
+    Column("drift_mag", Float),
+    Column("worst_jump_mag", Float),
+    _ref("worst_frame_id", null=True),
+    Column("n_frames", Integer, nullable=False),
+    Column("advice", Text),
+)
+search = Table(
+    "search",
+    metadata,
+    _ref("target_id", key=True),
+    Column("input", Integer, nullable=False),
+    Column("n_frames", Integer, nullable=False),
+    Column("n_references", Integer, nullable=False),
+    Column("n_apertures", Integer, nullable=False),
+    Column("n_combinations", Integer, nullable=False),
+    Column("message", Text),  # why there is no solution
+)
+solution = Table(
+    "solution",
+    metadata,
+    _id(),
+    _ref("target_id"),
+    Column("rank", Integer, nullable=False),
+    _ref("aperture_id"),
+    Column("weighting", Text, nullable=False),
+    Column("n_references", Integer, nullable=False),
+    Column("noise_mag", Float, nullable=False),
+    Column("noise_mag_err", Float, nullable=False),
+    Column("noise_robust_mag", Float),
+    Column("drift_mag", Float),
+    Column("n_frames", Integer, nullable=False),
+    Column("n_points", Integer, nullable=False),
+)
+Index("solution_rank", solution.c.target_id, solution.c.rank, unique=True)
+solution_reference = Table(
+    "solution_reference",
+    metadata,
+    _ref("solution_id", key=True),
+    _ref("source_id", key=True),
+    Column("weight", Float, nullable=False),
+    sqlite_with_rowid=False,
+)
+solution_point = Table(
+    "solution_point",
+    metadata,
+    _ref("solution_id", key=True),
+    _ref("frame_id", key=True),
+    Column("mag", Float, nullable=False),
+    Column("mag_err", Float),
+    sqlite_with_rowid=False,
+)
+
+# --- logs -------------------------------------------------------------------------------------------------------------
+history = Table(
+    "history",
+    metadata,
+    _id(),
+    Column("at", Text, nullable=False),
+    Column("command", Text, nullable=False),
+    Column("arguments", Text, nullable=False),  # JSON list, as typed
+    Column("version", Text, nullable=False),
+    Column("user", Text),
+    Column("host", Text),
+    Column("outcome", Text),  # 'ok', 'failed: …', 'interrupted'; NULL: still at work, or killed
+)
+stage_run = Table(
+    "stage_run",
+    metadata,
+    _id(),
+    Column("stage", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("params", Text, nullable=False),  # JSON object, resolved
+    Column("started_at", Text, nullable=False),
+    Column("finished_at", Text),
+    Column("outcome", Text),  # as in history
+    Column("n_units", Integer, nullable=False),
+    Column("photdb_version", Text, nullable=False),
+    Column("libraries", Text, nullable=False),
+)
+
+# --- views ------------------------------------------------------------------------------------------------------------
+# No log10 or sqrt here: SQLite builds differ in what they have.
+_METRICS = {
+    "frame_quality": (
+        "range_adu",
+        "nonuniformity_adu",
+        "background_adu",
+        "background_scatter_adu",
+        "fwhm_px",
+        "elongation",
+        "n_stars",
+        "n_saturated_px",
+    ),
+    "shift": ("residual_px", "n_matched"),
+}
+#: What a rule can be about.
+METRICS: Final = tuple(name for names in _METRICS.values() for name in names)
+
+VIEWS: Final[dict[str, str]] = {
+    "frame_metric": "\nUNION ALL ".join(
+        f"SELECT frame_id, '{name}' AS metric, {name} AS value FROM {table}"  # noqa: S608 - names of this page
+        for table, names in _METRICS.items()
+        for name in names
+    ),
+    # Every reason for which something is left out; `overruled`: the user accepted the frame all the same.
+    "excluded": """
+SELECT 'rejection' AS kind, r.frame_id, f.number AS frame, r.source_id, s.label AS source, r.aperture_id,
+       r.stage, r.reason, r.created_at AS since, 0 AS overruled, r.group_id
+  FROM rejection r LEFT JOIN frame f ON f.id = r.frame_id LEFT JOIN source s ON s.id = r.source_id
+ WHERE r.withdrawn_at IS NULL
+UNION ALL
+SELECT 'rule', f.id, f.number, NULL, NULL, NULL, u.stage,
+       u.metric || ' ' || round(m.value, 3) || ' ' || u.operator || ' ' || u.value, u.created_at,
+       a.id IS NOT NULL, NULL
+  FROM rule u JOIN frame_metric m ON m.metric = u.metric JOIN frame f ON f.id = m.frame_id
+  LEFT JOIN acceptance a ON a.frame_id = f.id AND a.withdrawn_at IS NULL
+ WHERE u.withdrawn_at IS NULL
+   AND ((u.operator = '<' AND m.value < u.value) OR (u.operator = '>' AND m.value > u.value))
+UNION ALL
+SELECT 'unusable', f.id, f.number, NULL, NULL, NULL, 'headers', f.error, f.added_at, 0, NULL
+  FROM frame f WHERE f.error IS NOT NULL
+UNION ALL
+SELECT 'unusable', f.id, f.number, NULL, NULL, NULL, 'qc', q.error, f.added_at, 0, NULL
+  FROM frame_quality q JOIN frame f ON f.id = q.frame_id WHERE q.error IS NOT NULL AND f.error IS NULL
+UNION ALL
+SELECT 'unusable', f.id, f.number, NULL, NULL, NULL, 'shifts',
+       'its stars could not be matched with the reference frame''s', f.added_at, 0, NULL
+  FROM shift h JOIN frame f ON f.id = h.frame_id WHERE h.dx_px IS NULL AND f.error IS NULL""",
+    "frame_status": """
+SELECT f.id AS frame_id, f.number, f.path, f.jd_utc_mid, f.exposure_s, f.filter, f.airmass,
+       e.reasons IS NULL AS accepted, e.reasons,
+       q.min_adu, q.max_adu, q.range_adu, q.background_adu, q.background_scatter_adu, q.nonuniformity_adu, q.n_stars,
+       q.fwhm_px, q.elongation, q.n_saturated_px, h.dx_px, h.dy_px, h.rotation_deg, h.scale, h.n_matched, h.residual_px
+  FROM frame f
+  LEFT JOIN frame_quality q ON q.frame_id = f.id
+  LEFT JOIN shift h ON h.frame_id = f.id
+  LEFT JOIN (SELECT frame_id, group_concat(reason, '; ') AS reasons FROM excluded
+              WHERE frame_id IS NOT NULL AND source_id IS NULL AND aperture_id IS NULL AND NOT overruled
+              GROUP BY frame_id) e ON e.frame_id = f.id""",
+    "instrumental": """
+SELECT s.label AS source, s.role, f.number AS frame, f.jd_utc_mid, x.aperture_id, a.radius_px, a.annulus_inner_px,
+       a.annulus_outer_px, c.x_px, c.y_px, c.fwhm_px, x.flux_adu, x.flux_err_adu, x.sky_adu, x.sky_scatter_adu,
+       x.n_sky, c.peak_adu, x.flags | c.flags AS flags
+  FROM flux x
+  JOIN centroid c ON c.frame_id = x.frame_id AND c.source_id = x.source_id
+  JOIN source s ON s.id = x.source_id AND s.removed_at IS NULL
+  JOIN frame f ON f.id = x.frame_id
+  JOIN aperture a ON a.id = x.aperture_id AND a.removed_at IS NULL""",
+    "best_combination": """
+SELECT t.label AS target, s.rank, s.noise_mag, s.noise_mag_err, s.noise_robust_mag, s.drift_mag, s.aperture_id,
+       a.radius_px, a.annulus_inner_px, a.annulus_outer_px, s.weighting, s.n_references,
+       (SELECT group_concat(label, ' ') FROM (SELECT r.label FROM solution_reference n
+          JOIN source r ON r.id = n.source_id WHERE n.solution_id = s.id ORDER BY r.id)) AS reference_labels,
+       s.n_frames, s.n_points
+  FROM solution s
+  JOIN source t ON t.id = s.target_id AND t.removed_at IS NULL
+  JOIN aperture a ON a.id = s.aperture_id""",
+    "light_curve": """
+SELECT t.label AS target, s.rank, f.number AS frame, f.jd_utc_mid, p.mag, p.mag_err, s.aperture_id, s.weighting
+  FROM solution s
+  JOIN solution_point p ON p.solution_id = s.id
+  JOIN source t ON t.id = s.target_id AND t.removed_at IS NULL
+  JOIN frame f ON f.id = p.frame_id""",
+    "best_light_curve": """
+SELECT target, frame, jd_utc_mid, mag, mag_err FROM light_curve WHERE rank = 1""",
+    "session": "\nUNION ALL ".join(
+        f"SELECT '{name}' AS fact, coalesce(p.{name}, h.{name}) AS value,"  # noqa: S608 - names of this page
+        f" CASE WHEN p.{name} IS NOT NULL THEN 'set' WHEN h.{name} IS NOT NULL THEN 'header' ELSE 'unknown' END"
+        f" AS origin FROM project p LEFT JOIN (SELECT {name}, count(*) AS n FROM frame"
+        f" WHERE {name} IS NOT NULL AND error IS NULL GROUP BY {name} ORDER BY n DESC, {name} LIMIT 1) h"
+        for name in (
+            "object",
+            "observer",
+            "gain_e_per_adu",
+            "read_noise_e",
+            "saturation_adu",
+            "site_lon_deg",
+            "site_lat_deg",
+            "site_height_m",
+            "aperture_diameter_m",
+        )
+    ),
+}

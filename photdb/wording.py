@@ -1,0 +1,20 @@
+"""How counts and frame numbers are written in what people read."""
+
+from collections.abc import Sequence
+
+
+def numbers(values: Sequence[int], *, most: int = 8) -> str:
+    """Write frame numbers as people do: `3, 17-20, 44`, cut after `most` pieces."""
+    pieces: list[tuple[int, int]] = []
+    for value in sorted(values):
+        if pieces and value == pieces[-1][1] + 1:
+            pieces[-1] = (pieces[-1][0], value)
+        else:
+            pieces.append((value, value))
+    shown = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in pieces[:most])
+    return shown + (f" and {len(pieces) - most} more" if len(pieces) > most else "")
+
+
+def count(number: int, noun: str) -> str:
+    """Write a count with its noun: `1 frame`, `12 frames`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
