@@ -108,7 +108,7 @@ def reject_list(console: Console) -> None:
     """
     with console.reading() as project:
         rows = project.connection.exec_driver_sql(
-            "SELECT kind, frame, source, e.aperture_id, a.radius_px, stage, reason, since, overruled"
+            "SELECT e.kind, frame, source, e.aperture_id, a.radius_px, stage, reason, since, overruled"
             " FROM excluded e LEFT JOIN aperture a ON a.id = e.aperture_id ORDER BY since, reason, frame"
         ).all()
     groups: dict[tuple[object, ...], list[int]] = {}

@@ -48,16 +48,15 @@ class Session:
 def resolve(connection: Connection, name: str, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Give a stage's options: those given, else those of its last run, else the defaults.
 
-    The last run is the last one that succeeded or was killed, so that a killed run goes on as it was; one that was
-    interrupted by hand or failed counts only where no other is: a mistyped option is forgotten with its Ctrl-C.
+    The last run is the last one that succeeded or was killed, so that a killed run goes on as it was. One that was
+    interrupted by hand counts only where there is no other: a mistyped option is forgotten with its Ctrl-C.
     """
+    table = schema.stage_run
+    finished = table.c.outcome.is_(None) | (table.c.outcome == "ok")
     last = connection.execute(
-        schema.stage_run.select()
-        .where(schema.stage_run.c.stage == name)
-        .order_by(
-            (schema.stage_run.c.outcome.is_(None) | (schema.stage_run.c.outcome == "ok")).desc(),
-            schema.stage_run.c.id.desc(),
-        )
+        table.select()
+        .where(table.c.stage == name, finished | (table.c.outcome == "interrupted"))
+        .order_by(finished.desc(), table.c.id.desc())
         .limit(1)
     ).first()
     params = dict(STAGES[name].defaults)
