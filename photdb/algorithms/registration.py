@@ -1,0 +1,336 @@
+"""Where a frame lies against the reference frame, from the two lists of stars alone.
+
+A shift is ``p = c + scale·Rot(θ)·(p_ref − c) + (dx, dy)`` with ``c = ((W − 1)/2, (H − 1)/2)``, θ positive from x to y.
+`consensus` finds the one on which the lists agree; here it is fitted to the stars, applied to positions, and used to
+choose the reference frame. A shift depends on the two lists only, in whatever order their stars come.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from photdb.algorithms.consensus import (
+    Complex,
+    Float,
+    Shift,
+    StarMap,
+    accept,
+    least_squares,
+    mutual_nearest,
+    search,
+    star_map,
+)
+from photdb.algorithms.flags import Flag
+
+#: Stars of a list that are used, the brightest.
+MAX_STARS: Final = 150
+#: Fewer matched stars than this flag a shift (`Flag.FEW_MATCHED`).
+MIN_MATCHED: Final = 6
+#: Stars of the two lists nearer than this to each other with no shift at all may be hot pixels.
+COINCIDENCE_PX: Final = 0.3
+
+_BRIGHT, _MORE = 30, 75  # stars whose pairs vote; more of them if the first agree on nothing
+_CLIP = 3.5
+_LEAST_ERROR_PX = 0.01
+_FLOOR = 0.3  # a/b of the variance a + b·(median flux/flux) where too few stars show it
+_RAYLEIGH_MEDIAN2 = 2 * math.log(2)  # median squared length of a 2-D normal vector of unit variance per axis
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """The shift of one frame, and how well its stars bear it out.
+
+    Without a match (`Flag.NOT_MATCHED`) the shift and the residual are NaN and `n_matched` is 0. `residual_px` is the
+    root mean square length of the residual vectors (frame minus shifted reference) of the `n_matched` stars that the
+    fit kept.
+    """
+
+    dx_px: float
+    dy_px: float
+    rotation_deg: float
+    scale: float
+    n_matched: int
+    residual_px: float
+    flags: Flag
+
+
+NO_MATCH = Registration(math.nan, math.nan, math.nan, math.nan, 0, math.nan, Flag.NOT_MATCHED)
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceStars:
+    """The reference frame's stars, made ready by `prepare`: positions from the centre, brightest first, and a map."""
+
+    z: Complex
+    map: StarMap
+
+
+def to_frame(
+    xy_ref: ArrayLike,
+    *,
+    dx_px: ArrayLike,
+    dy_px: ArrayLike,
+    rotation_deg: ArrayLike,
+    scale: ArrayLike,
+    width_px: int,
+    height_px: int,
+) -> Float:
+    """Carry positions in the reference frame to frames, by their shifts.
+
+    Parameters
+    ----------
+    xy_ref : array_like, shape (n, 2) or (f, n, 2)
+        Positions in the reference frame, pixels: the same in all frames, or one set for each.
+    dx_px, dy_px, rotation_deg, scale : array_like, shape () or (f,)
+        The shifts of `f` frames.
+    width_px, height_px : int
+        Size of the frames.
+
+    Returns
+    -------
+    ndarray, shape (n, 2) or (f, n, 2)
+        The positions in each frame's pixels; NaN where a frame has no shift.
+    """
+    dx, dy, size, cos, sin = _per_frame(dx_px, dy_px, scale, rotation_deg)
+    xy = np.asarray(xy_ref, dtype=np.float64)
+    centre_x, centre_y = (width_px - 1) / 2, (height_px - 1) / 2
+    x, y = xy[..., 0] - centre_x, xy[..., 1] - centre_y
+    return np.stack(
+        (size * (cos * x - sin * y) + dx + centre_x, size * (sin * x + cos * y) + dy + centre_y),
+        axis=-1,
+    )
+
+
+def to_reference(
+    xy: ArrayLike,
+    *,
+    dx_px: ArrayLike,
+    dy_px: ArrayLike,
+    rotation_deg: ArrayLike,
+    scale: ArrayLike,
+    width_px: int,
+    height_px: int,
+) -> Float:
+    """Carry positions in frames to the reference frame: the inverse of `to_frame`, with the same parameters."""
+    dx, dy, size, cos, sin = _per_frame(dx_px, dy_px, scale, rotation_deg)
+    xy = np.asarray(xy, dtype=np.float64)
+    centre_x, centre_y = (width_px - 1) / 2, (height_px - 1) / 2
+    x, y = xy[..., 0] - centre_x - dx, xy[..., 1] - centre_y - dy
+    return np.stack(((cos * x + sin * y) / size + centre_x, (cos * y - sin * x) / size + centre_y), axis=-1)
+
+
+def prepare(
+    x_px: ArrayLike, y_px: ArrayLike, flux_adu: ArrayLike, *, width_px: int, height_px: int
+) -> ReferenceStars:
+    """Make the reference frame's stars ready for `register`.
+
+    Parameters
+    ----------
+    x_px, y_px, flux_adu : array_like, shape (n,)
+        The stars, in any order; the 150 brightest are used, those without a finite position are not.
+    width_px, height_px : int
+        Size of the frames, the same for all.
+    """
+    z, _ = _brightest(x_px, y_px, flux_adu, width_px, height_px)
+    return ReferenceStars(z, star_map(z, width_px, height_px))
+
+
+def register(x_px: ArrayLike, y_px: ArrayLike, flux_adu: ArrayLike, reference: ReferenceStars) -> Registration:
+    """Find the shift of a frame from its stars.
+
+    A frame has a shift only if chance cannot explain its matches (`consensus.accept`): that takes four to six of them,
+    the fewer the shorter the lists and the tighter the matches, and three only where neither list holds many more.
+
+    Stars that lie at the same pixels in both lists are left out at first, so that hot pixels, which never move, cannot
+    outvote stars that do; only when the others agree on nothing are they taken for stars of a frame that did not move.
+    (A frame that shows nothing but the reference frame's hot pixels cannot be told from one that did not move.)
+
+    The fit is by least squares with the variance ``a + b/flux`` of a centroid, a and b from the residuals of bright and
+    faint matches; from six matches on, residuals above 3.5 σ are left out. Few noisy stars say little of the scale, so
+    the fit starts from scale 1 ± 0.001, which many stars overrule. Their rotation is what they say: nothing else is
+    known of it. Shifts from fewer than six stars carry `Flag.FEW_MATCHED`.
+
+    Parameters
+    ----------
+    x_px, y_px, flux_adu : array_like, shape (n,)
+        The frame's stars, in any order; the 150 brightest are used, those without a finite position are not.
+    reference : ReferenceStars
+        The reference frame's stars, from `prepare`.
+
+    Returns
+    -------
+    Registration
+        The shift; with `Flag.NOT_MATCHED` and NaN if no shift is beyond doubt, as with fewer than three stars.
+    """
+    z, flux = _brightest(x_px, y_px, flux_adu, reference.map.width_px, reference.map.height_px)
+    # a short list holds the brightest stars: their counterparts are near the top of the long one
+    z_ref = reference.z[: 3 * len(z) + 10]
+    z, flux = z[: 3 * len(z_ref) + 10], flux[: 3 * len(z_ref) + 10]
+    fixed, fixed_ref = mutual_nearest(z, z_ref, COINCIDENCE_PX)
+    moving, moving_ref = np.delete(z, fixed), np.delete(z_ref, fixed_ref)
+    found = search(moving, moving_ref, reference.map, n_bright=_BRIGHT)
+    if len(fixed) >= 3:
+        if found is not None:
+            moved = _fit(moving, np.delete(flux, fixed), moving_ref, found)
+            if _leaves_behind(moved, found, z[fixed], z_ref[fixed_ref]):
+                return moved
+        found = accept(z, z_ref, 1.0 + 0.0j, 0.0j, reference.map, n_tried=1) or found
+    if found is None and max(len(moving), len(moving_ref)) > _BRIGHT:
+        found = search(moving, moving_ref, reference.map, n_bright=_MORE)
+    return NO_MATCH if found is None else _fit(z, flux, z_ref, found)
+
+
+def choose_reference(
+    stars: Sequence[tuple[ArrayLike, ArrayLike, ArrayLike]],
+    n_stars: ArrayLike,
+    *,
+    width_px: int,
+    height_px: int,
+) -> int:
+    """Choose the reference frame: the one with most stars among those that point near the median pointing.
+
+    Up to 101 frames, evenly spaced, are registered against the one of them with most stars (or the next, until one
+    matches at least half of them); the one whose centre lies nearest to the median of their centres has the median
+    pointing. Frames are then tried by falling number of stars, the earlier first where these are equal; the first that
+    points within 5 % of the frame's shorter side of it is chosen.
+
+    Parameters
+    ----------
+    stars : sequence of (x_px, y_px, flux_adu)
+        The stars of every frame that may be chosen.
+    n_stars : array_like, shape (n,)
+        How many stars each frame has: `stars` may hold only the brightest of them.
+    width_px, height_px : int
+        Size of the frames.
+
+    Returns
+    -------
+    int
+        The index of the frame chosen; where no two frames match, that of the frame with most stars.
+
+    Raises
+    ------
+    ValueError
+        If there are no frames.
+    """
+    if len(stars) == 0:
+        raise ValueError("there is no frame to choose the reference frame from")
+    by_stars = np.argsort(-np.asarray(n_stars, dtype=np.int64), kind="stable")
+    sample = np.unique(np.linspace(0, len(stars) - 1, min(len(stars), 101)).round().astype(np.intp))
+    against, centres = None, np.empty(0, dtype=np.complex128)
+    for first in by_stars[np.isin(by_stars, sample)][:5]:
+        candidate = prepare(*stars[first], width_px=width_px, height_px=height_px)
+        found = np.array([_pointing(stars[i], candidate) for i in sample])
+        found = found[np.isfinite(found)]
+        if len(found) > len(centres):
+            against, centres = candidate, found
+        if 2 * len(centres) >= len(sample):
+            break
+    if against is None:
+        return int(by_stars[0])
+    median = complex(np.median(centres.real), np.median(centres.imag))
+    pointing = centres[np.argmin(np.abs(centres - median))]
+    within_px = 0.05 * min(width_px, height_px)
+    return next(int(i) for i in by_stars if abs(_pointing(stars[i], against) - pointing) <= within_px)
+
+
+def _pointing(stars: tuple[ArrayLike, ArrayLike, ArrayLike], reference: ReferenceStars) -> complex:
+    """Give where the centre of a frame lies in the reference frame, from its centre; NaN without a match."""
+    x_px, y_px, flux_adu = stars
+    shift = register(x_px, y_px, flux_adu, reference)
+    if shift.flags & Flag.NOT_MATCHED:
+        return complex(math.nan, math.nan)
+    a = shift.scale * np.exp(1j * math.radians(shift.rotation_deg))
+    return complex(-complex(shift.dx_px, shift.dy_px) / a)
+
+
+def _per_frame(dx_px: ArrayLike, dy_px: ArrayLike, scale: ArrayLike, rotation_deg: ArrayLike) -> list[Float]:
+    """Give dx, dy, scale, cos θ and sin θ with an axis for the positions."""
+    turn = np.asarray(rotation_deg, dtype=np.float64)
+    angles = [math.radians(angle) for angle in turn.ravel().tolist()]
+    # one by one: vectorised sines may differ in the last bit with the length of the batch
+    cos = np.reshape([math.cos(angle) for angle in angles], turn.shape)
+    sin = np.reshape([math.sin(angle) for angle in angles], turn.shape)
+    return [np.asarray(values, dtype=np.float64)[..., np.newaxis] for values in (dx_px, dy_px, scale, cos, sin)]
+
+
+def _brightest(
+    x_px: ArrayLike, y_px: ArrayLike, flux_adu: ArrayLike, width_px: int, height_px: int
+) -> tuple[Complex, Float]:
+    """Give the brightest stars in an order that depends on nothing but themselves."""
+    x, y, flux = (np.asarray(values, dtype=np.float64) for values in (x_px, y_px, flux_adu))
+    flux = np.where(np.isfinite(flux) & (flux > 0), flux, 0.0)
+    order = np.lexsort((x, y, -flux))
+    order = order[np.isfinite(x[order]) & np.isfinite(y[order])][:MAX_STARS]
+    z = (x[order] - (width_px - 1) / 2) + 1j * (y[order] - (height_px - 1) / 2)
+    return z, flux[order]
+
+
+def _leaves_behind(moved: Registration, shift: Shift, fixed: Complex, fixed_ref: Complex) -> bool:
+    """Tell whether stars at the same pixels in both lists lie where this shift of the others has no place for them.
+
+    If not, both are stars of a frame that hardly moved, and the others merely have poorer positions.
+    """
+    a, b, _ = shift
+    if moved.n_matched < MIN_MATCHED:
+        doubt_px = 10.0
+    else:  # three times the error of the shift far from the centre
+        doubt_px = COINCIDENCE_PX + 6 * moved.residual_px / math.sqrt(moved.n_matched - 2)
+    return bool(np.median(np.abs(fixed - a * fixed_ref - b)) > doubt_px)
+
+
+def _fit(z: Complex, flux: Float, z_ref: Complex, shift: Shift) -> Registration:
+    """Fit the shift to the matches near one that was found."""
+    a, b, tolerance_px = shift
+    i, j = mutual_nearest(z, a * z_ref + b, tolerance_px)
+    if len(i) < 3:
+        return NO_MATCH
+    z, z_ref = z[i], z_ref[j]
+    flux = np.maximum(flux[i], max(1e-3 * flux[i[0]], np.finfo(np.float64).tiny))
+    faintness = flux[len(flux) // 2] / flux
+    residual2 = _length2(z - a * z_ref - b)
+    for _ in range(3):
+        variance = _variance(residual2, faintness)
+        keep = residual2 < _CLIP**2 * variance if len(z) >= MIN_MATCHED else np.ones(len(z), dtype=np.bool_)
+        # the brightest tenth shares one weight: no star, saturated perhaps, may carry the fit alone
+        weight = 1 / np.maximum(variance, variance[len(z) // 10])
+        a, b = least_squares(z[keep], z_ref[keep], weight[keep])
+        residual2 = _length2(z - a * z_ref - b)
+    n = int(np.count_nonzero(keep))
+    return Registration(
+        dx_px=b.real,
+        dy_px=b.imag,
+        rotation_deg=math.degrees(math.atan2(a.imag, a.real)),
+        scale=abs(a),
+        n_matched=n,
+        residual_px=math.sqrt(residual2[keep].sum() / n),
+        flags=Flag.FEW_MATCHED if n < MIN_MATCHED else Flag(0),
+    )
+
+
+def _variance(residual2: Float, faintness: Float) -> Float:
+    """Estimate the variance per axis of each match, ``a + b·faintness``, from its residuals, brightest first."""
+    n = len(residual2)
+    b = _median(residual2 / (_FLOOR + faintness)) / _RAYLEIGH_MEDIAN2 * n / (n - 2)
+    a = _FLOOR * b
+    if n >= 2 * MIN_MATCHED:
+        bright = _median(residual2[: n // 2]) / _RAYLEIGH_MEDIAN2
+        faint = _median(residual2[n // 2 :]) / _RAYLEIGH_MEDIAN2
+        rise = float(faintness[3 * n // 4] - faintness[n // 4])
+        if faint > bright and rise > 0:
+            b = (faint - bright) / rise
+            a = max(0.0, bright - b * float(faintness[n // 4]))
+    return np.maximum(a + b * faintness, _LEAST_ERROR_PX**2)
+
+
+def _median(values: Float) -> float:
+    return float(np.sort(values)[len(values) // 2])
+
+
+def _length2(z: Complex) -> Float:
+    length2: Float = z.real**2 + z.imag**2
+    return length2

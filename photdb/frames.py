@@ -1,0 +1,289 @@
+"""The frames on disk: which files are meant, their headers, whole arrays, and cut-outs around positions.
+
+Together with `photdb.fits`, whose face it is, this is the only module that reads FITS. Frames are opened read-only and
+never changed. Pixels are read in one go together with the digest of the file's bytes; cut-outs map the file, so that
+only the pages under the sources are touched. Whatever is wrong with a file is a `FrameError`, whose message is the
+readable reason without the path.
+"""
+
+import glob
+import io
+import math
+import mmap
+import os
+import re
+import warnings
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photdb.errors import FrameError, PhotdbError
+from photdb.fits import STORED, HeaderRead, expand, header_of, opened, read_header
+
+__all__ = ["FrameReader", "HeaderRead", "content_crc32", "find_frames", "read_header", "read_pixels"]
+
+_CHUNK: Final = 1 << 15
+#: FITS has one signedness per size of integer, and writes the other with this BZERO: one bit of a pixel is flipped.
+_FLIPPED: Final = {(8, -(2.0**7)): "i1", (16, 2.0**15): "u2", (32, 2.0**31): "u4", (64, 2.0**63): "u8"}
+_EXTENSION: Final = re.compile(r"(\.(fit|fits|fts)(\.(gz|fz))?|\.fz)$", re.IGNORECASE)
+
+
+def find_frames(inputs: Iterable[str | Path]) -> list[Path]:
+    """Find the frames that a user means by files, folders and patterns.
+
+    A folder stands for the files in it (not in its subfolders, nor hidden ones) called `.fit`, `.fits` or `.fts` in any
+    case, also with `.gz` or `.fz` behind, or `.fz`. A pattern stands for what a shell would have made of it. A file
+    that is named is taken whatever its extension.
+
+    Parameters
+    ----------
+    inputs : iterable of str or Path
+        What the user gave.
+
+    Returns
+    -------
+    list of Path
+        Absolute paths, symbolic links kept, each once, sorted.
+
+    Raises
+    ------
+    PhotdbError
+        If one of the inputs stands for nothing.
+    """
+    found: set[Path] = set()
+    for given in map(str, inputs):
+        is_pattern = glob.has_magic(given) and not os.path.lexists(given)
+        matches = sorted(glob.glob(given)) if is_pattern else [given]
+        frames = [frame for match in matches for frame in _frames_at(Path(os.path.abspath(match)))]
+        if not frames and os.path.isdir(given):
+            raise PhotdbError(f"the folder {given} holds no frames (.fit, .fits or .fts, also with .gz or .fz)")
+        if not frames:
+            raise PhotdbError(f"no file, folder or match for {given}")
+        found.update(frames)
+    return sorted(found)
+
+
+def _frames_at(path: Path) -> list[Path]:
+    if path.is_dir():
+        return [p for p in path.iterdir() if _EXTENSION.search(p.name) and p.name[0] != "." and not p.is_dir()]
+    return [path] if os.path.lexists(path) else []
+
+
+def read_pixels(path: str | Path) -> tuple[NDArray[Any], int, int, int]:
+    """Read the pixels of a frame, in one read of the file.
+
+    Integers stay integers of their own size (unsigned ones included) unless they are scaled or some are `BLANK`:
+    those become float32 if they have 8 or 16 bits, float64 if they have more, with NaN for `BLANK`.
+
+    Parameters
+    ----------
+    path : str or Path
+        As for `read_header`.
+
+    Returns
+    -------
+    pixels : ndarray, shape (height_px, width_px)
+        In native byte order, indexed ``[y, x]``, in ADU; the caller may change them.
+    content_crc32 : int
+        Over all bytes of the file as it is stored.
+    size_bytes, mtime_ns : int
+        Of the descriptor that was read.
+
+    Raises
+    ------
+    FrameError
+        As for `read_header`; also if the compressed data are damaged.
+    """
+    with opened(path) as (file, status):
+        header = header_of(file, status)
+        content = _content(file, status)
+        crc = zlib.crc32(content)  # before the pixels among the bytes are changed in place
+        pixels = _physical(_stored(content, header), header)
+    return pixels, crc, status.st_size, status.st_mtime_ns
+
+
+def content_crc32(path: str | Path) -> tuple[int, int, int]:
+    """Take the digest of a file's bytes.
+
+    Parameters
+    ----------
+    path : str or Path
+        Any file that is not empty.
+
+    Returns
+    -------
+    crc32, size_bytes, mtime_ns : int
+        Of the descriptor that was read.
+
+    Raises
+    ------
+    FrameError
+        If the file cannot be read.
+    """
+    crc = 0
+    with opened(path) as (file, status):
+        while chunk := file.read(1 << 18):
+            crc = zlib.crc32(chunk, crc)
+    return crc, status.st_size, status.st_mtime_ns
+
+
+class FrameReader:
+    """A frame opened for cut-outs: only the pixels asked for are read, unless the file is compressed.
+
+    Use it as a context manager.
+
+    Parameters
+    ----------
+    path : str or Path
+        As for `read_header`.
+
+    Attributes
+    ----------
+    width_px, height_px : int
+        Of the image.
+    size_bytes, mtime_ns : int
+        Of the descriptor that is read.
+
+    Raises
+    ------
+    FrameError
+        As for `read_pixels`.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._map: mmap.mmap | None = None
+        with opened(path) as (file, status):
+            self._header = header = header_of(file, status)
+            if header.compression == "none":
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                self._pixels = _view(self._map, header)
+            else:
+                self._pixels = _stored(_content(file, status), header)
+        self.width_px, self.height_px = header.width_px, header.height_px
+        self.size_bytes, self.mtime_ns = header.size_bytes, header.mtime_ns
+
+    def cutouts(self, x_px: NDArray[np.integer[Any]], y_px: NDArray[np.integer[Any]], half: int) -> NDArray[Any]:
+        """Cut squares out of the frame.
+
+        Parameters
+        ----------
+        x_px, y_px : ndarray of int, shape (n,)
+            The central pixels; they may lie off the frame.
+        half : int
+            Number of pixels on each side of the central one.
+
+        Returns
+        -------
+        ndarray of float32 or float64, shape (n, 2 half + 1, 2 half + 1)
+            Indexed ``[n, y, x]``; NaN off the frame and for `BLANK`. float32 for pixels of 8 and 16 bits (exact unless
+            they are scaled) and for float32 ones, else float64.
+        """
+        size = 2 * half + 1
+        x_px, y_px = np.asarray(x_px, np.int64), np.asarray(y_px, np.int64)
+        left, low = x_px - half, y_px - half
+        inside = (left >= 0) & (low >= 0) & (left + size <= self.width_px) & (low + size <= self.height_px)
+        if inside.all() and inside.size:
+            # A view of all squares that there are: numpy then copies the rows of those asked for.
+            squares = np.lib.stride_tricks.sliding_window_view(self._pixels, (size, size))
+            return _scaled(squares[low, left], self._header)
+        if inside.any():
+            pixels = np.empty((inside.size, size, size), _float(self._header))
+            pixels[inside] = self.cutouts(x_px[inside], y_px[inside], half)
+            pixels[~inside] = self.cutouts(x_px[~inside], y_px[~inside], half)
+            return pixels
+        x, y = left[:, None] + np.arange(size), low[:, None] + np.arange(size)
+        off_x, off_y = (x < 0) | (x >= self.width_px), (y < 0) | (y >= self.height_px)
+        x, y = np.clip(x, 0, self.width_px - 1), np.clip(y, 0, self.height_px - 1)
+        pixels = _scaled(self._pixels[y[:, :, None], x[:, None, :]], self._header)
+        pixels[off_y[:, :, None] | off_x[:, None, :]] = np.nan
+        return pixels
+
+    def close(self) -> None:
+        """Close the frame; its cut-outs stay."""
+        self._pixels = np.empty((0, 0))  # a map that is still looked at cannot be closed
+        if self._map is not None:
+            self._map.close()
+
+    def __enter__(self) -> Self:
+        """Give the open frame."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the frame."""
+        self.close()
+
+
+def _content(file: io.FileIO, status: os.stat_result) -> Any:
+    file.seek(0)
+    content = np.fromfile(file, np.uint8)
+    if content.size != status.st_size:
+        raise FrameError("the file was changed while it was read")
+    return content
+
+
+def _view(content: Any, header: HeaderRead) -> NDArray[Any]:
+    shape = (header.height_px, header.width_px)
+    return np.frombuffer(content, STORED[header.bitpix], math.prod(shape), header.data_offset).reshape(shape)
+
+
+def _stored(content: Any, header: HeaderRead) -> NDArray[Any]:
+    """Give the pixels as they are stored: not yet scaled, perhaps in the other byte order."""
+    if header.compression == "none":
+        return _view(content, header)
+    if header.compression == "gzip":
+        return _view(expand(io.BytesIO(content), header), header)
+    from astropy.io import fits
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about cards that are none of our business here
+        try:
+            with fits.open(io.BytesIO(content), do_not_scale_image_data=True, memmap=False) as hdus:
+                stored = np.array(hdus[header.hdu].data)
+        except Exception as error:  # whatever damaged tiles make of the decompression
+            raise FrameError(f"the compressed image cannot be decoded: {error}") from error
+    return stored.reshape(header.height_px, header.width_px)
+
+
+def _physical(stored: NDArray[Any], header: HeaderRead) -> NDArray[Any]:
+    """Turn stored pixels into those that are meant, in place where their size stays."""
+    flipped = _FLIPPED.get((header.bitpix, header.bzero))
+    if header.bscale != 1 or (header.bzero != 0 and flipped is None) or _has_blank(stored, header):
+        return _scaled(stored, header)
+    pixels = stored.view(stored.dtype.newbyteorder("="))
+    if pixels.dtype != stored.dtype:
+        # Touching fresh memory costs as much as reading the file, and byteswap() is slow: copy in place, through a
+        # buffer in the cache.
+        flat, swapped = pixels.reshape(-1), stored.reshape(-1)
+        for start in range(0, flat.size, _CHUNK):
+            flat[start : start + _CHUNK] = swapped[start : start + _CHUNK]
+    if flipped is not None:
+        pixels ^= np.array(1 << (header.bitpix - 1), f"u{pixels.itemsize}").view(pixels.dtype)
+        pixels = pixels.view(flipped)
+    return pixels
+
+
+def _scaled(stored: NDArray[Any], header: HeaderRead) -> NDArray[Any]:
+    """Turn stored pixels into new floats."""
+    pixels: NDArray[Any] = stored.astype(_float(header))
+    if header.bscale != 1:
+        pixels *= header.bscale
+    if header.bzero != 0:
+        pixels += header.bzero
+    if _has_blank(stored, header):
+        pixels[stored == header.blank] = np.nan
+    return pixels
+
+
+def _float(header: HeaderRead) -> type[np.floating[Any]]:
+    return np.float64 if header.bitpix in (32, 64, -64) else np.float32
+
+
+def _has_blank(stored: NDArray[Any], header: HeaderRead) -> bool:
+    return header.blank is not None and stored.dtype.kind != "f" and bool((stored == header.blank).any())
