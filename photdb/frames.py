@@ -245,10 +245,10 @@ def _stored(content: Any, header: HeaderRead) -> NDArray[Any]:
         warnings.simplefilter("ignore")  # about cards that are none of our business here
         try:
             with fits.open(io.BytesIO(content), do_not_scale_image_data=True, memmap=False) as hdus:
-                stored = np.array(hdus[header.hdu].data)
-        except Exception as error:  # whatever damaged tiles make of the decompression
-            raise FrameError(f"the compressed image cannot be decoded: {error}") from error
-    return stored.reshape(header.height_px, header.width_px)
+                tiles = np.asarray(hdus[header.hdu].data)
+            return tiles.astype(STORED[header.bitpix], casting="equiv").reshape(header.height_px, header.width_px)
+        except Exception as error:  # whatever astropy makes of damaged tiles
+            raise FrameError("the compressed image cannot be decoded") from error
 
 
 def _physical(stored: NDArray[Any], header: HeaderRead) -> NDArray[Any]:

@@ -266,9 +266,9 @@ def _clipped(values: NDArray[Any]) -> tuple[Floats, Floats]:
         shift = rows * (highest - lowest + 2) - lowest
         line = (ordered + shift[:, None]).ravel()
 
-    def n_below(limit: Floats) -> NDArray[np.intp]:
+    def n_below(limit: Floats) -> NDArray[np.intp]:  # (k, n_rows) limits
         if not integral:
-            return np.count_nonzero(ordered < limit[:, None], axis=1)
+            return np.count_nonzero(ordered < limit[:, :, None], axis=2)
         whole = np.clip(np.ceil(limit), lowest, highest + 1).astype(np.int64)
         return np.searchsorted(line, whole + shift) - rows * n_values
 
@@ -285,14 +285,13 @@ def _clipped(values: NDArray[Any]) -> tuple[Floats, Floats]:
         # One side may be full of stars or of dead pixels: the first clip trusts the narrower one.
         scatter = 0.5 * (high - low) if n_clips else np.minimum(middle - low, high - middle)
         half = _CLIP * np.maximum(scatter, 0.5 if integral else 0.0)
-        first = n_below(middle - half)
-        last = np.maximum(n_below(middle + half), first + 1)
+        first, last = n_below(np.array([middle - half, middle + half]))
+        last = np.maximum(last, first + 1)
     if integral:
         # Spread the equal ones evenly over ± ½ around their value.
-        low, middle, high = (
-            value - 0.5 + (rank - n_below(value)) / (n_below(value + 1.0) - n_below(value))
-            for value, rank in zip((low, middle, high), ranks, strict=True)
-        )
+        values = np.array([low, middle, high])
+        below, upto = n_below(values), n_below(values + 1.0)
+        low, middle, high = values - 0.5 + (ranks - below) / (upto - below)
     return np.where(enough, middle, np.nan), np.where(enough, 0.5 * (high - low), np.nan)
 
 

@@ -146,8 +146,8 @@ def register(x_px: ArrayLike, y_px: ArrayLike, flux_adu: ArrayLike, reference: R
     the fewer the shorter the lists and the tighter the matches, and three only where neither list holds many more.
 
     Stars that lie at the same pixels in both lists are left out at first, so that hot pixels, which never move, cannot
-    outvote stars that do; only when the others agree on nothing are they taken for stars of a frame that did not move.
-    (A frame that shows nothing but the reference frame's hot pixels cannot be told from one that did not move.)
+    outvote stars that do; only when the others agree on nothing, or on nearly the same place, are they taken for stars
+    of a frame that hardly moved. (A frame that shows nothing but the reference frame's hot pixels cannot be told from one that did not move.)
 
     The fit is by least squares with the variance ``a + b/flux`` of a centroid, a and b from the residuals of bright and
     faint matches; from six matches on, residuals above 3.5 σ are left out. Few noisy stars say little of the scale, so

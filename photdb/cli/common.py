@@ -95,6 +95,7 @@ class Console:
 @contextlib.contextmanager
 def _bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
     start, done = time.monotonic(), 0
+    bar: Any
     with click.progressbar(
         length=total,
         label=label,
@@ -162,45 +163,38 @@ default_option = click.option(
 )
 
 
-class OrNone(click.ParamType):
-    """A value of another type, or `none` to give up what was set; the value is then the string 'none'."""
+def number(
+    *, above: float | None = None, least: float | None = None, most: float | None = None
+) -> Callable[[Any], float]:
+    """Make the type of an option: a finite number within limits."""
 
-    def __init__(self, inner: click.ParamType) -> None:
-        self.inner = inner
-        self.name = f"{inner.name}|none"
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
-        """Show what can be typed."""
-        return f"{'TEXT' if self.inner is click.STRING else 'NUMBER'}|none"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Convert all but `none`."""
-        return value if value == "none" else self.inner.convert(value, param, ctx)
-
-
-class Number(click.ParamType):
-    """A finite number within limits."""
-
-    name = "number"
-
-    def __init__(self, *, above: float | None = None, least: float | None = None, most: float | None = None) -> None:
-        self.above, self.least, self.most = above, least, most
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Convert and check."""
+    def convert(value: Any) -> float:
         try:
             number = float(value)
         except ValueError:
-            self.fail(f"{value!r} is not a number.", param, ctx)
+            raise click.BadParameter(f"{value!r} is not a number.") from None
         if not abs(number) < float("inf"):
-            self.fail(f"{value!r} is not a finite number.", param, ctx)
-        if self.above is not None and number <= self.above:
-            self.fail(f"{value} is not above {self.above:g}.", param, ctx)
-        if self.least is not None and number < self.least:
-            self.fail(f"{value} is below {self.least:g}.", param, ctx)
-        if self.most is not None and number > self.most:
-            self.fail(f"{value} is above {self.most:g}.", param, ctx)
+            raise click.BadParameter(f"{value!r} is not a finite number.")
+        if above is not None and number <= above:
+            raise click.BadParameter(f"{value} is not above {above:g}.")
+        if least is not None and number < least:
+            raise click.BadParameter(f"{value} is below {least:g}.")
+        if most is not None and number > most:
+            raise click.BadParameter(f"{value} is above {most:g}.")
         return number
+
+    convert.__name__ = "number"
+    return convert
+
+
+def or_none(inner: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Make the type of an option that also takes `none`, to give up what was set; the value is then that string."""
+
+    def convert(value: Any) -> Any:
+        return value if value == "none" else inner(value)
+
+    convert.__name__ = "text|none" if inner is str else "number|none"
+    return convert
 
 
 def given_value(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -66,7 +66,7 @@ def add_command(console: Console, frames: tuple[str, ...]) -> None:
 
 
 def _report(console: Console, project: "Project", notes: list[str]) -> None:
-    rows: list[Any] = project.connection.exec_driver_sql(
+    rows = project.connection.exec_driver_sql(
         "SELECT number, path, time_source, time_note, error FROM frame ORDER BY number"
     ).all()
     good = [row for row in rows if row.error is None]

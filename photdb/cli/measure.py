@@ -1,8 +1,10 @@
 """`photdb measure`: centroids and aperture fluxes of all sources in all frames."""
 
+from typing import Literal
+
 import click
 
-from photdb.cli.common import Console, Number, console_options, default_option, stage_options, workers_option
+from photdb.cli.common import Console, console_options, default_option, number, stage_options, workers_option
 from photdb.wording import count
 
 Spec = tuple[float, float, float]
@@ -16,7 +18,7 @@ Spec = tuple[float, float, float]
     help="Radius of the circle, inner and outer radius of the sky ring, pixels; any number. auto: from the FWHM.",
 )
 @click.option("--radii", metavar="FROM:TO:STEP", help="Radii, both ends included, with the ring of --annulus.")
-@click.option("--annulus", nargs=2, type=Number(above=0), metavar="IN OUT", help="The ring for --radii.")
+@click.option("--annulus", nargs=2, type=number(above=0), metavar="IN OUT", help="The ring for --radii.")
 @click.option("--search", "search_px", type=click.IntRange(2, 50), help="Half-size of the search box, pixels.")
 @default_option
 @workers_option
@@ -78,7 +80,7 @@ def measure_command(
 
 def _specs(
     apertures: str | None, more: tuple[str, ...], radii: str | None, annulus: tuple[float, float] | None
-) -> list[Spec] | str | None:
+) -> list[Spec] | Literal["auto"] | None:
     if (apertures is None and more) or (apertures is not None and radii is not None):
         raise click.UsageError("give apertures either with --apertures, or with --radii and --annulus")
     if (radii is None) != (annulus is None):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from photdb.cli.common import Console, Number, OrNone, given_value
+from photdb.cli.common import Console, given_value, number, or_none
 from photdb.wording import count, numbers
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def rule_options(stage: str) -> Callable[[Callable[..., None]], Callable[..., No
         for name, (of, _, _, text) in reversed(RULES.items()):
             if of == stage:
                 command = click.option(
-                    f"--{name.replace('_', '-')}", name, type=OrNone(Number(least=0)), help=f"{text} `none` ends it."
+                    f"--{name.replace('_', '-')}", name, type=or_none(number(least=0)), help=f"{text} `none` ends it."
                 )(command)
         return command
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from photdb.cli.common import Console, Number, console_options, fixed, table
+from photdb.cli.common import Console, console_options, fixed, number, table
 from photdb.wording import count
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def _position_options(*, needed: bool) -> Callable[[Callable[..., None]], Callab
             multiple=True,
             nargs=3,
             required=needed,
-            type=(str, Number(), Number()),
+            type=(str, number(), number()),
             metavar="FRAME X Y",
             help="Where it is in a frame, pixels. An asteroid needs two frames or more.",
         )(command)

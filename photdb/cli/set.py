@@ -4,38 +4,36 @@ from typing import Any
 
 import click
 
-from photdb.cli.common import Console, Number, OrNone, console_options, given_value, table
+from photdb.cli.common import Console, console_options, given_value, number, or_none, table
 
 
 @click.command()
-@click.option("--gain", "gain_e_per_adu", type=OrNone(Number(above=0)), help="Electrons per ADU.")
-@click.option("--read-noise", "read_noise_e", type=OrNone(Number(least=0)), help="Electrons.")
+@click.option("--gain", "gain_e_per_adu", type=or_none(number(above=0)), help="Electrons per ADU.")
+@click.option("--read-noise", "read_noise_e", type=or_none(number(least=0)), help="Electrons.")
 @click.option(
     "--saturation",
     "saturation_adu",
-    type=OrNone(Number(above=0)),
+    type=or_none(number(above=0)),
     help="ADU from which on a pixel counts as saturated.",
 )
 @click.option(
     "--site",
-    type=(Number(least=-180, most=360), Number(least=-90, most=90), Number(least=-500, most=9000)),
+    type=(number(least=-180, most=360), number(least=-90, most=90), number(least=-500, most=9000)),
     metavar="LON LAT HEIGHT",
     help="Degrees east, degrees north, metres.",
 )
-@click.option("--observer", type=OrNone(click.STRING))
-@click.option("--object", "object", type=OrNone(click.STRING), help="The field or target.")
+@click.option("--observer", type=or_none(str))
+@click.option("--object", "object", type=or_none(str), help="The field or target.")
 @click.option(
-    "--aperture-diameter", "aperture_diameter_m", type=OrNone(Number(above=0)), help="Of the telescope, metres."
+    "--aperture-diameter", "aperture_diameter_m", type=or_none(number(above=0)), help="Of the telescope, metres."
 )
-@click.option(
-    "--time-keyword", type=OrNone(click.STRING), help="The header keyword to take times from, such as MJD-OBS."
-)
+@click.option("--time-keyword", type=or_none(str), help="The header keyword to take times from, such as MJD-OBS.")
 @click.option(
     "--time-means",
     type=click.Choice(["start", "middle", "end", "none"]),
     help="What moment of the exposure it gives.",
 )
-@click.option("--time-offset", "time_offset_s", type=Number(), metavar="SECONDS", help="Added to all times.")
+@click.option("--time-offset", "time_offset_s", type=number(), metavar="SECONDS", help="Added to all times.")
 @console_options
 def set_command(console: Console, site: tuple[float, float, float] | None, **facts: Any) -> None:
     r"""Give or correct facts of the session; `none` gives one up. Without options, show them.

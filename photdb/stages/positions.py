@@ -1,13 +1,11 @@
 """Where each source is expected in each frame: anchors carried by shifts, and along the track of an asteroid."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from photdb.stages.shifts import read_shifts
-from photdb.store import schema
+from photdb.stages.shifts import Shifts, read_shifts
 from photdb.store.arrays import Frames, Source, read_frames, read_sources
 from photdb.store.project import Project
 from photdb.wording import numbers
@@ -38,40 +36,28 @@ class Expected:
 def expected_positions(project: Project) -> Expected:
     """Compute where each source is expected in each frame."""
     from photdb.algorithms.motion import position_at
-    from photdb.algorithms.registration import to_frame
 
     connection = project.connection
     frames, sources = read_frames(connection), read_sources(connection)
     shifts = read_shifts(connection, frames)
-    size = _size(project)
     xy = np.full((frames.id.size, len(sources), 2), np.nan)
     notes = []
     for k, source in enumerate(sources):
         places = [frames.index(frame_id) for frame_id in source.anchor_frame_id]
-        in_reference = anchors_in_reference(source, frames, shifts, size)
+        in_reference = anchors_in_reference(source, frames, shifts)
         lost = [int(frames.number[i]) for i, p in zip(places, in_reference, strict=True) if not np.isfinite(p).all()]
         if lost:
             notes.append(f"{source.label} cannot be placed: frame {numbers(lost)}, where it was selected, has no shift")
         elif source.role == "asteroid":
             at = position_at(frames.jd_utc_mid, frames.jd_utc_mid[places], in_reference)
-            xy[:, k] = to_frame(at[:, None, :], **shifts, **size)[:, 0]
+            xy[:, k] = shifts.to_frame(at[:, None, :])[:, 0]
         else:
-            xy[:, k] = to_frame(in_reference.mean(axis=0)[None, None, :], **shifts, **size)[:, 0]
+            xy[:, k] = shifts.to_frame(in_reference.mean(axis=0)[None, None, :])[:, 0]
     xy[~np.isfinite(xy).all(axis=2)] = np.nan
     return Expected(frames, sources, xy, notes)
 
 
-def anchors_in_reference(
-    source: Source, frames: Frames, shifts: dict[str, NDArray[np.float64]], size: dict[str, Any]
-) -> NDArray[np.float64]:
+def anchors_in_reference(source: Source, frames: Frames, shifts: Shifts) -> NDArray[np.float64]:
     """Carry a source's anchors to the reference frame: array (n_anchors, 2), NaN where their frame has no shift."""
-    from photdb.algorithms.registration import to_reference
-
     places = [frames.index(frame_id) for frame_id in source.anchor_frame_id]
-    there = {name: values[places] for name, values in shifts.items()}
-    return to_reference(np.array(source.anchor_xy_px)[:, None, :], **there, **size)[:, 0]
-
-
-def _size(project: Project) -> dict[str, Any]:
-    row = project.connection.execute(schema.project.select()).one()
-    return {"width_px": row.width_px, "height_px": row.height_px}
+    return shifts.of(places).to_reference(np.array(source.anchor_xy_px)[:, None, :])[:, 0]

@@ -164,7 +164,8 @@ def _save(connection: Connection, batch: list[_Measured], region: Region | None,
     raw = driver(connection)
     raw.executemany("UPDATE frame SET content_crc32 = ? WHERE id = ?", [(m.content_crc32, m.frame_id) for m in batch])
     raw.executemany("DELETE FROM detection WHERE frame_id = ?", [(m.frame_id,) for m in batch])
-    quality, stars = [], []
+    quality: list[tuple[Any, ...]] = []
+    stars: list[tuple[Any, ...]] = []
     for m in batch:
         input_ = _input(m.content_crc32 or 0, region, saturation, m.metrics.get("max_adu"))
         metrics = [m.metrics.get(name) for name in _METRICS]

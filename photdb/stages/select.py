@@ -10,8 +10,7 @@ from photdb.algorithms.flags import Flag
 from photdb.errors import FrameError, PhotdbError
 from photdb.stages.apertures import propose_apertures
 from photdb.stages.positions import anchors_in_reference, expected_positions
-from photdb.stages.shifts import read_shifts, reference_frame, star_lists
-from photdb.store import schema
+from photdb.stages.shifts import Shifts, read_shifts, reference_frame, star_lists
 from photdb.store.arrays import Frames, read_apertures, read_by_frame, read_frames, read_sources
 from photdb.store.decisions import free_label, put_source, remove_source
 from photdb.store.facts import session_number
@@ -54,14 +53,15 @@ def anchor(project: Project, frame_id: int, x_px: float, y_px: float, *, snap: b
     frames = read_frames(project.connection)
     i = frames.index(frame_id)
     number = int(frames.number[i])
-    size = project.connection.execute(schema.project.select()).one()
-    if not np.isfinite(read_shifts(project.connection, frames)["dx_px"][i]):
+    shifts = read_shifts(project.connection, frames)
+    if not np.isfinite(shifts.dx_px[i]):
         raise PhotdbError(
             f"frame {number} has no shift, so positions in it cannot be carried to others: choose another"
         )
-    if not (-0.5 <= x_px < size.width_px - 0.5 and -0.5 <= y_px < size.height_px - 0.5):
+    if not (-0.5 <= x_px < shifts.width_px - 0.5 and -0.5 <= y_px < shifts.height_px - 0.5):
         raise PhotdbError(
-            f"({x_px:g}, {y_px:g}) is off the frame: x runs from 0 to {size.width_px - 1}, y to {size.height_px - 1}"
+            f"({x_px:g}, {y_px:g}) is off the frame: x runs from 0 to {shifts.width_px - 1},"
+            f" y to {shifts.height_px - 1}"
         )
     if not snap:
         return Anchor(frame_id, x_px, y_px, x_px, y_px)
@@ -117,8 +117,6 @@ def propose_references(project: Project, wanted: int, *, ignoring: Collection[st
     PhotdbError
         There are no shifts yet.
     """
-    from photdb.algorithms.registration import to_frame
-
     connection = project.connection
     frames = read_frames(connection)
     reference_id = reference_frame(connection)
@@ -126,23 +124,21 @@ def propose_references(project: Project, wanted: int, *, ignoring: Collection[st
     if reference_id is None or reference_id not in stars:
         raise PhotdbError("references are proposed from the shifts: run `photdb shifts` first")
     shifts = read_shifts(connection, frames)
-    row = connection.execute(schema.project.select()).one()
-    size = {"width_px": row.width_px, "height_px": row.height_px}
     candidates = stars[reference_id]
     fwhm = float(np.nanmedian(read_by_frame(connection, "frame_quality", ["fwhm_px"], frames)[0][frames.accepted]))
     radii = [(a.radius_px, a.annulus_outer_px) for a in read_apertures(connection)]
     radii = radii or [(radius, outer) for radius, _, outer in propose_apertures(fwhm)]
     radius, outer = max(r for r, _ in radii), max(o for _, o in radii)
-    used = frames.accepted & np.isfinite(shifts["dx_px"])
-    path = to_frame(candidates[None, :, :2], **{k: v[used] for k, v in shifts.items()}, **size)
+    used = frames.accepted & np.isfinite(shifts.dx_px)
+    path = shifts.of(used).to_frame(candidates[None, :, :2])
     margin = outer + 2.0
     x, y = path[..., 0], path[..., 1]
-    keep = ((x >= margin) & (x <= row.width_px - 1 - margin)).all(axis=0)
-    keep &= ((y >= margin) & (y <= row.height_px - 1 - margin)).all(axis=0)
+    keep = ((x >= margin) & (x <= shifts.width_px - 1 - margin)).all(axis=0)
+    keep &= ((y >= margin) & (y <= shifts.height_px - 1 - margin)).all(axis=0)
     keep &= _isolated(candidates, radius + fwhm)
     keep &= _well_measured(project, frames, np.flatnonzero(used), path)
     keep &= _off_tracks(project, used, path, radius + 2 * fwhm)
-    keep &= _far_from(_places_of_sources(project, frames, shifts, size, ignoring), candidates, 2 * radius)
+    keep &= _far_from(_places_of_sources(project, frames, shifts, ignoring), candidates, 2 * radius)
     best = np.flatnonzero(keep)[:wanted]  # the list is by brightness
     return [(float(px), float(py)) for px, py in candidates[best, :2]]
 
@@ -184,7 +180,7 @@ def _isolated(stars: Floats, reach_px: float) -> NDArray[np.bool_]:
     distance = np.hypot(stars[:, None, 0] - stars[:, 0], stars[:, None, 1] - stars[:, 1])
     near = (distance < 2 * reach_px) & (stars[None, :, 2] > 0.01 * stars[:, None, 2])
     np.fill_diagonal(near, False)
-    return ~near.any(axis=1)
+    return np.asarray(~near.any(axis=1))
 
 
 def _well_measured(project: Project, frames: Frames, used: NDArray[np.int64], path: Floats) -> NDArray[np.bool_]:
@@ -217,12 +213,10 @@ def _off_tracks(project: Project, used: NDArray[np.bool_], path: Floats, reach_p
     return clear
 
 
-def _places_of_sources(
-    project: Project, frames: Frames, shifts: dict[str, Floats], size: dict[str, int], ignoring: Collection[str]
-) -> Floats:
+def _places_of_sources(project: Project, frames: Frames, shifts: Shifts, ignoring: Collection[str]) -> Floats:
     """Give where the sources that stand still are in the reference frame, (n, 2)."""
     places = [
-        anchors_in_reference(source, frames, shifts, size).mean(axis=0)
+        anchors_in_reference(source, frames, shifts).mean(axis=0)
         for source in read_sources(project.connection, "variable", "reference", "check")
         if source.label not in ignoring
     ]
@@ -231,4 +225,4 @@ def _places_of_sources(
 
 def _far_from(places: Floats, stars: Floats, reach_px: float) -> NDArray[np.bool_]:
     distance = np.hypot(stars[:, None, 0] - places[:, 0], stars[:, None, 1] - places[:, 1])
-    return ~(distance < reach_px).any(axis=1)
+    return np.asarray(~(distance < reach_px).any(axis=1))

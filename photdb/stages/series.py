@@ -60,13 +60,12 @@ def load_series(project: Project, *roles: str) -> Series:
     frame_id = frames.id[frames.accepted]
     allowed = np.ones((len(sources), len(apertures)), bool)
     for r in left_out:
-        i = slice(None) if r["frame_id"] is None else np.flatnonzero(frame_id == r["frame_id"])
-        k = [k for k, s in enumerate(sources) if r["source_id"] in (None, s.id)]
-        p = [p for p, a in enumerate(apertures) if r["aperture_id"] in (None, a.id)]
+        k = np.array([r["source_id"] in (None, s.id) for s in sources], bool)
+        p = np.array([r["aperture_id"] in (None, a.id) for a in apertures], bool)
         if r["frame_id"] is None:
-            allowed[np.ix_(k, p)] = False
+            allowed &= ~(k[:, None] & p)
         else:
-            valid[np.ix_(i, k, p)] = False
+            valid[frame_id == r["frame_id"]] &= ~(k[:, None] & p)
     flux = np.where(valid & allowed, flux, np.nan)
     return Series(
         frame_id,

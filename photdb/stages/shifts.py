@@ -1,6 +1,6 @@
 """Stage `shifts`: where each frame lies against the reference frame, from the stars that `qc` kept."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -116,10 +116,41 @@ def set_reference_frame(connection: Connection, frame_id: int | None, origin: st
     connection.execute(update(schema.project).values(reference_frame_id=frame_id, reference_frame_origin=origin))
 
 
-def read_shifts(connection: Connection, frames: Frames) -> dict[str, NDArray[np.float64]]:
-    """Read the shifts in the order of `frames`, as the keywords of `to_frame`; NaN where a frame has none."""
+@dataclass(frozen=True, slots=True)
+class Shifts:
+    """The shifts of some frames, arrays (n,), NaN where a frame has none; and the size of the frames."""
+
+    dx_px: NDArray[np.float64]
+    dy_px: NDArray[np.float64]
+    rotation_deg: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    width_px: int
+    height_px: int
+
+    def of(self, places: Any) -> "Shifts":
+        """Give the shifts of some of the frames."""
+        shifts = (self.dx_px[places], self.dy_px[places], self.rotation_deg[places], self.scale[places])
+        return Shifts(*shifts, self.width_px, self.height_px)
+
+    def to_frame(self, xy_ref: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Carry positions in the reference frame, (n, k, 2) or (1, k, 2), to the frames: (n, k, 2)."""
+        from photdb.algorithms.registration import to_frame
+
+        return to_frame(xy_ref, **asdict(self))
+
+    def to_reference(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Carry positions in the frames, (n, k, 2), to the reference frame."""
+        from photdb.algorithms.registration import to_reference
+
+        return to_reference(xy, **asdict(self))
+
+
+def read_shifts(connection: Connection, frames: Frames) -> Shifts:
+    """Read the shifts in the order of `frames`."""
+    size = connection.execute(schema.project.select()).one()
     names = ("dx_px", "dy_px", "rotation_deg", "scale")
-    return dict(zip(names, read_by_frame(connection, "shift", names, frames), strict=True))
+    dx, dy, rotation, scale = read_by_frame(connection, "shift", names, frames)
+    return Shifts(dx, dy, rotation, scale, size.width_px, size.height_px)
 
 
 def star_lists(connection: Connection) -> dict[int, Stars]:
@@ -169,6 +200,6 @@ def _register_frames(task: _Task) -> list[tuple[Any, ...]]:
     reference = prepare(*task.reference.T, width_px=task.width_px, height_px=task.height_px)
     out = []
     for frame_id, stars in task.frames:
-        found = register(*stars.T, reference)
+        found = register(stars[:, 0], stars[:, 1], stars[:, 2], reference)
         out.append((frame_id, *(getattr(found, name) for name in _COLUMNS), int(found.flags)))
     return out

@@ -88,9 +88,9 @@ def _solve(series: Series, k: int, references: list[int], params: dict[str, Any]
         p for p in range(len(series.apertures)) if series.allowed[k, p] and series.allowed[references, p].any()
     ]
     valid = np.isfinite(series.mag) | ~series.allowed  # what is not allowed is not asked for
-    of_target = valid[:, k][:, apertures].all(axis=1)
-    of_reference = valid[:, references][:, :, apertures].all(axis=2)
-    comparison = of_target & of_reference.all(axis=1)
+    of_target = np.all(valid[:, k][:, apertures], axis=1)
+    of_reference = np.all(valid[:, references][:, :, apertures], axis=2)
+    comparison: NDArray[np.bool_] = of_target & np.all(of_reference, axis=1)
     result: dict[str, Any] = {
         "n_frames": int(comparison.sum()),
         "n_references": len(references),

@@ -142,7 +142,8 @@ def read_cube(
     whole = n_rows == cubes[0].size and _all_frames_known(connection, frame_ids)
     wanted = list(names) if whole else ["frame_id", "source_id", "aperture_id", *names]
     rows = raw.execute(f"SELECT {', '.join(wanted)} FROM flux {where} ORDER BY frame_id, source_id, aperture_id")  # noqa: S608
-    flat = np.fromiter(itertools.chain.from_iterable(rows), np.float64, n_rows * len(wanted)).reshape(n_rows, len(wanted))
+    flat = np.fromiter(itertools.chain.from_iterable(rows), np.float64, n_rows * len(wanted))
+    flat = flat.reshape(n_rows, len(wanted))
     orders = [np.argsort(np.asarray(ids)) for ids in (frame_ids, source_ids, aperture_ids)]
     if whole:
         inverse = [np.argsort(order) for order in orders]

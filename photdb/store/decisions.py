@@ -87,9 +87,8 @@ def source_id(connection: Connection, label: str) -> int:
         There is none of that label.
     """
     table = schema.source
-    labels = dict(
-        connection.execute(select(table.c.label, table.c.id).where(table.c.removed_at.is_(None))).tuples().all()
-    )
+    rows = connection.execute(select(table.c.label, table.c.id).where(table.c.removed_at.is_(None)))
+    labels: dict[str, int] = {name: id_ for name, id_ in rows}
     if label not in labels:
         listing = f"the sources are {', '.join(labels)}" if labels else "no source is selected yet"
         raise PhotdbError(f"there is no source {label}: {listing}")

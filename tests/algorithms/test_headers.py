@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import erfa
 import numpy as np
 import pytest
-from astropy.coordinates import AltAz, EarthLocation, SkyCoord
 from astropy.io import fits
 from astropy.time import Time
 from astropy.wcs import WCS
@@ -352,15 +352,13 @@ def test_other_facts() -> None:
     assert interpret({}).wcs is None
 
 
-SITE = EarthLocation.from_geodetic(-110.88, 31.68, 1000)
-STAR = SkyCoord(31.3121, 46.7691, unit="deg")
-
-
 def sky_cards(utc: str) -> dict[str, Any]:
-    time = Time(utc, scale="utc", location=SITE)
-    lst = time.sidereal_time("mean").hour
-    altitude = STAR.transform_to(AltAz(obstime=time, location=SITE)).alt.deg
-    return {"DATE-OBS": utc, "RA": STAR.ra.deg, "DEC": STAR.dec.deg, "LST": lst, "CENTALT": altitude, "SITELAT": 31.68}
+    """Give what a telescope at 110.88 W, 31.68 N that points at HAT-P-32 would write, by ERFA (UT1 = UTC)."""
+    ra, dec = 31.3121, 46.7691
+    time = Time(utc, scale="utc")
+    lst = (math.degrees(erfa.gmst06(time.jd1, time.jd2, time.tt.jd1, time.tt.jd2)) - 110.88) % 360
+    _, altitude = erfa.hd2ae(math.radians(lst - ra), math.radians(dec), math.radians(31.68))
+    return {"DATE-OBS": utc, "RA": ra, "DEC": dec, "LST": lst / 15, "CENTALT": math.degrees(altitude), "SITELAT": 31.68}
 
 
 @pytest.mark.parametrize("written", [110.88, -110.88, 249.12, "+110 52 48.0", "110:52:48 W", "249.12 E"])
