@@ -1,8 +1,8 @@
 """Aperture photometry of stacks of stamps: sums over circles with exact overlap, their sky, errors and flags.
 
 Positions are in the stamp's own pixels (0-based, the centre of its first pixel is (0, 0)). The area that a circle and a
-pixel share is a mixed difference, over the pixel's four corners, of the circle's area below and left of a point; and that
-is a sum of functions of x and of y: the weights of all pixels of a stamp cost a few additions each and no branches.
+pixel share is a mixed difference, over the pixel's four corners, of the circle's area below and left of a point; that is a
+sum of functions of x and of y, so that the weights of all pixels cost a few additions each.
 """
 
 from dataclasses import dataclass
@@ -68,7 +68,8 @@ def circle_overlap(dx: ArrayLike, dy: ArrayLike, radius: ArrayLike) -> Floats:
         raise ValueError("radii must be positive")
     shape = dx.shape
     x, y = (np.stack([v.ravel() - 0.5, v.ravel() + 0.5]) for v in (dx, dy))
-    return _overlaps(x, y, radius.ravel())[0, 0].reshape(shape)
+    area: Floats = _overlaps(x, y, radius.ravel())[0, 0].reshape(shape)
+    return area
 
 
 def measure_apertures(

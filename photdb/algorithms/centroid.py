@@ -4,7 +4,7 @@ Positions are in the stamp's own pixels (0-based, the centre of its first pixel 
 stamp was cut. A centroid that cannot be had, or is somebody else's, is the expected position with a flag.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -28,7 +28,8 @@ _MIN_CONTRAST: Final = 4.0
 class Centroids:
     """Where n sources are in their stamps; all arrays have shape (n,).
 
-    Where `flags` is not 0, `x_px` and `y_px` are the expected position and the fitted values are NaN.
+    `fwhm_px` is the geometric mean of those along x and y, `elongation` the larger over the smaller. Where `flags` is not
+    0, `x_px` and `y_px` are the expected position and the fitted values are NaN.
     """
 
     x_px: Floats
@@ -100,21 +101,20 @@ def centroids(
     )
     if not np.all(fwhm > 0):
         raise ValueError("fwhm_px must be positive")
-    nowhere = (np.full(n, np.nan) for _ in range(7))
-    found = Centroids(*nowhere, np.full(n, Flag.NO_POSITION, dtype=np.int64))
+    values, flags = np.full((7, n), np.nan), np.full(n, int(Flag.NO_POSITION), dtype=np.int64)
     radius = np.maximum(3, np.ceil(1.3 * fwhm)).astype(np.intp)
     known = np.isfinite(x) & np.isfinite(y)
-    for r in np.unique(radius[known]):
+    for r in np.unique(radius[known]).tolist():
         group = np.flatnonzero(known & (radius == r))
-        for start in range(0, group.size, _BLOCK):
-            block = group[start : start + _BLOCK]
+        for first in range(0, group.size, _BLOCK):
+            block = group[first : first + _BLOCK]
             items = padded(block)
-            part = _measure(
-                stack, items, x[items], y[items], fwhm[items], reach[items], int(r), search_px, saturation_adu
+            part, part_flags = _measure(
+                stack, items, x[items], y[items], fwhm[items], reach[items], r, search_px, saturation_adu
             )
-            for field in fields(Centroids):
-                getattr(found, field.name)[block] = getattr(part, field.name)[: block.size]
-    return found
+            values[:, block], flags[block] = part[:, : block.size], part_flags[: block.size]
+    x_px, y_px, width, elongation, amplitude, background, peak = values
+    return Centroids(x_px, y_px, width, elongation, amplitude, background, peak, flags)
 
 
 def _measure(
@@ -127,8 +127,8 @@ def _measure(
     radius: int,
     search_px: int,
     saturation_adu: float | None,
-) -> Centroids:
-    """Measure one padded block of stamps that share a fit radius."""
+) -> tuple[Floats, NDArray[np.int64]]:
+    """Measure one padded block of stamps that share a fit radius: the columns of `Centroids` (7, k), and the flags."""
     x_peak, y_peak, any_peak = _local_maximum(stack, items, x_expected, y_expected, reach, search_px)
     box = take_boxes(stack, items, x_peak - radius - 1, y_peak - radius - 1, 2 * radius + 3)
     box, usable, excess, start = _prepare(box, fwhm, saturation_adu)
@@ -159,11 +159,13 @@ def _measure(
             [Flag.FIT_FAILED, Flag.CAPTURED, Flag.NO_PEAK, Flag.CAPTURED, Flag.NO_PEAK],
             Flag.FIT_FAILED,
         )
-    good = flags == 0
-    x, y = np.where(good, x, x_expected), np.where(good, y, y_expected)
-    elongation = np.maximum(sigma_x, sigma_y) / np.minimum(sigma_x, sigma_y)
-    values = (np.where(good, v, np.nan) for v in (width, elongation, amplitude, background))
-    return Centroids(x, y, *values, _peak(stack, items, x, y, fwhm, radius), flags)
+    values = np.empty((7, items.size))
+    values[0], values[1] = np.where(flags == 0, [x, y], [x_expected, y_expected])
+    values[2], values[3] = width, np.maximum(sigma_x, sigma_y) / np.minimum(sigma_x, sigma_y)
+    values[4], values[5] = amplitude, background
+    values[2:6, flags != 0] = np.nan
+    values[6] = _peak(stack, items, values[0], values[1], fwhm, radius)
+    return values, flags
 
 
 def _local_maximum(

@@ -1,8 +1,8 @@
 """Least-squares fits of a 2-D Gaussian on a constant to many small boxes of pixels at once.
 
 The Gaussian's axes are the pixel axes, so that it and its derivatives are products of a function of x and one of y: an
-iteration over all boxes costs a few passes over their pixels. Boxes lie on the last axis (see `photdb.algorithms.stamps`);
-each has its own damping, and leaves the work when it has converged.
+iteration over all boxes costs a few passes over their pixels. Boxes lie on the last axis, as `photdb.algorithms.stamps`
+cuts them; each has its own damping, and leaves the work when it has converged.
 """
 
 from dataclasses import dataclass
@@ -31,8 +31,8 @@ class Gaussians:
     """Fits to k boxes.
 
     `parameters` (6, k) are amplitude, x, y, sigma_x, sigma_y, background, with x and y from the central pixel;
-    `converged` (k,) tells where they can be used, `n_pixels` (k,) is the number of usable pixels, and `significance` (k,)
-    the F statistic of the fit against a constant.
+    `converged` (k,) tells where they can be used, `n_pixels` (k,) is the number of usable pixels, and `significance`
+    (k,) the F statistic of the fit against a constant.
     """
 
     parameters: Floats
@@ -59,8 +59,8 @@ def fit_gaussians(boxes: Floats, usable: Floats, start: Floats) -> Gaussians:
 
     Notes
     -----
-    Levenberg–Marquardt (Marquardt 1963, J. SIAM 11, 431), with uniform weights, until a step is below 2e-4 px and 1e-3 of
-    the widths.
+    Levenberg–Marquardt (Marquardt 1963, J. SIAM 11, 431), with uniform weights, until a step is below 2e-4 px and 1e-3
+    of the widths.
     """
     n_pixels = np.einsum("yxk->k", usable)
     mean = np.einsum("yxk->k", boxes) / np.maximum(n_pixels, 1)
@@ -170,4 +170,4 @@ def _solve(curvature: Floats, gradient: Floats, damping: Floats) -> Floats:
     diagonal = np.einsum("kpp->kp", a)
     diagonal *= 1.0 + damping[:, None]
     diagonal += 1e-12
-    return np.linalg.solve(a, gradient.T[:, :, None])[:, :, 0].T
+    return np.linalg.solve(a, gradient.T[:, :, None])[:, :, 0].T.astype(np.float64, copy=False)

@@ -69,60 +69,6 @@ class ReferenceStars:
     map: StarMap
 
 
-def to_frame(
-    xy_ref: ArrayLike,
-    *,
-    dx_px: ArrayLike,
-    dy_px: ArrayLike,
-    rotation_deg: ArrayLike,
-    scale: ArrayLike,
-    width_px: int,
-    height_px: int,
-) -> Float:
-    """Carry positions in the reference frame to frames, by their shifts.
-
-    Parameters
-    ----------
-    xy_ref : array_like, shape (n, 2) or (f, n, 2)
-        Positions in the reference frame, pixels: the same in all frames, or one set for each.
-    dx_px, dy_px, rotation_deg, scale : array_like, shape () or (f,)
-        The shifts of `f` frames.
-    width_px, height_px : int
-        Size of the frames.
-
-    Returns
-    -------
-    ndarray, shape (n, 2) or (f, n, 2)
-        The positions in each frame's pixels; NaN where a frame has no shift.
-    """
-    dx, dy, size, cos, sin = _per_frame(dx_px, dy_px, scale, rotation_deg)
-    xy = np.asarray(xy_ref, dtype=np.float64)
-    centre_x, centre_y = (width_px - 1) / 2, (height_px - 1) / 2
-    x, y = xy[..., 0] - centre_x, xy[..., 1] - centre_y
-    return np.stack(
-        (size * (cos * x - sin * y) + dx + centre_x, size * (sin * x + cos * y) + dy + centre_y),
-        axis=-1,
-    )
-
-
-def to_reference(
-    xy: ArrayLike,
-    *,
-    dx_px: ArrayLike,
-    dy_px: ArrayLike,
-    rotation_deg: ArrayLike,
-    scale: ArrayLike,
-    width_px: int,
-    height_px: int,
-) -> Float:
-    """Carry positions in frames to the reference frame: the inverse of `to_frame`, with the same parameters."""
-    dx, dy, size, cos, sin = _per_frame(dx_px, dy_px, scale, rotation_deg)
-    xy = np.asarray(xy, dtype=np.float64)
-    centre_x, centre_y = (width_px - 1) / 2, (height_px - 1) / 2
-    x, y = xy[..., 0] - centre_x - dx, xy[..., 1] - centre_y - dy
-    return np.stack(((cos * x + sin * y) / size + centre_x, (cos * y - sin * x) / size + centre_y), axis=-1)
-
-
 def prepare(
     x_px: ArrayLike, y_px: ArrayLike, flux_adu: ArrayLike, *, width_px: int, height_px: int
 ) -> ReferenceStars:
@@ -147,7 +93,8 @@ def register(x_px: ArrayLike, y_px: ArrayLike, flux_adu: ArrayLike, reference: R
 
     Stars that lie at the same pixels in both lists are left out at first, so that hot pixels, which never move, cannot
     outvote stars that do; only when the others agree on nothing, or on nearly the same place, are they taken for stars
-    of a frame that hardly moved. (A frame that shows nothing but the reference frame's hot pixels cannot be told from one that did not move.)
+    of a frame that hardly moved. A frame that shows nothing but the reference frame's hot pixels cannot be told from
+    one that did not move.
 
     The fit is by least squares with the variance ``a + b/flux`` of a centroid, a and b from the residuals of bright and
     faint matches; from six matches on, residuals above 3.5 σ are left out. Few noisy stars say little of the scale, so
@@ -246,16 +193,6 @@ def _pointing(stars: tuple[ArrayLike, ArrayLike, ArrayLike], reference: Referenc
         return complex(math.nan, math.nan)
     a = shift.scale * np.exp(1j * math.radians(shift.rotation_deg))
     return complex(-complex(shift.dx_px, shift.dy_px) / a)
-
-
-def _per_frame(dx_px: ArrayLike, dy_px: ArrayLike, scale: ArrayLike, rotation_deg: ArrayLike) -> list[Float]:
-    """Give dx, dy, scale, cos θ and sin θ with an axis for the positions."""
-    turn = np.asarray(rotation_deg, dtype=np.float64)
-    angles = [math.radians(angle) for angle in turn.ravel().tolist()]
-    # one by one: vectorised sines may differ in the last bit with the length of the batch
-    cos = np.reshape([math.cos(angle) for angle in angles], turn.shape)
-    sin = np.reshape([math.sin(angle) for angle in angles], turn.shape)
-    return [np.asarray(values, dtype=np.float64)[..., np.newaxis] for values in (dx_px, dy_px, scale, cos, sin)]
 
 
 def _brightest(

@@ -1,8 +1,8 @@
 """The sky around sources: clipped medians of the pixels in rings, for stacks of stamps.
 
-The pixels of a ring are turned into 16-bit keys, in steps far below their scatter, which a radix sort puts in order; the
-median, the clipping and the scatter are then read off ranks. Every stamp is on its own row: its bits do not depend on
-its company.
+The pixels of a ring are turned into 16-bit keys, in steps far below their scatter, which a radix sort puts in order;
+the median, the clipping and the scatter are then read off ranks. Every stamp is a row of its own: its bits do not
+depend on its company.
 """
 
 from typing import Any, Final
@@ -33,10 +33,10 @@ def ring_sky(
 ) -> tuple[Floats, Floats, NDArray[np.int64]]:
     """Measure the sky in a ring of some stamps.
 
-    It is the median of the pixels whose centres lie in the ring, inner ≤ r < outer, clipped at 3 σ about the median until
-    nothing more is left out; σ is the median's distance to the 15.9th percentile, which stars do not raise. A value that
-    several pixels share (integers) counts as spread evenly half-way to its neighbours, so that the median of a sky
-    with a scatter of 1 ADU is not a whole number.
+    It is the median of the pixels whose centres lie in the ring, inner ≤ r < outer, clipped at 3 σ about the median
+    until nothing more is left out; σ is the median's distance to the 15.9th percentile, which stars do not raise. A
+    value that several pixels share (integers) counts as spread evenly half-way to its neighbours, so that the median
+    of a sky with a scatter of 1 ADU is not a whole number.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Stacks of stamps: their pixels around some positions, laid out for long vector operations.
 
-A stack has shape (n, h, w). The work on small boxes is done with the stamps on the *last* axis: every operation is then one
-long vector operation and every sum over pixels runs in one fixed order, so that a stamp's bits do not depend on its
+A stack has shape (n, h, w). The work on small boxes is done with the stamps on the *last* axis: every operation is then
+one long vector operation and every sum over pixels runs in one fixed order, so that a stamp's bits do not depend on its
 company. The number of stamps is padded to a multiple of 16, as a sum over one stamp alone would take another order.
 """
 

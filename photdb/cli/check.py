@@ -9,7 +9,7 @@ from photdb.cli.common import Console, console_options, fixed, mmag, table
 @click.option("--aperture", metavar="N|R,IN,OUT", help="The aperture to judge in; the smallest by default.")
 @console_options
 def check_command(console: Console, aperture: str | None) -> None:
-    r"""Compare each reference with the mean of the others: scatter, drift over the night, worst jump and its frame.
+    """Compare each reference with the mean of the others: scatter, drift over the night, worst jump and its frame.
 
     Nothing is left out by itself: what should be is named, with the command that does it.
 

@@ -11,7 +11,7 @@ from photdb.cli.common import Console, console_options
 @click.command()
 @console_options
 def history_command(console: Console) -> None:
-    r"""List the commands that changed the project, with their times and outcomes.
+    """List the commands that changed the project, with their times and outcomes.
 
     \b
     Example:

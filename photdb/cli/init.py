@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.option("--filter", "filter_name", metavar="NAME", help="Take only the frames of this filter.")
 @console_options
 def init_command(console: Console, frames: tuple[str, ...], filter_name: str | None) -> None:
-    r"""Make a project from FRAMES: files, folders or patterns. Only headers are read.
+    """Make a project from FRAMES: files, folders or patterns. Only headers are read.
 
     \b
     Example:
@@ -48,7 +48,7 @@ def init_command(console: Console, frames: tuple[str, ...], filter_name: str | N
 @click.argument("frames", nargs=-1, required=True)
 @console_options
 def add_command(console: Console, frames: tuple[str, ...]) -> None:
-    r"""Add FRAMES to the project: files, folders or patterns. Numbers and decisions stay as they are.
+    """Add FRAMES to the project: files, folders or patterns. Numbers and decisions stay as they are.
 
     \b
     Example:

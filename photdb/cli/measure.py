@@ -33,7 +33,7 @@ def measure_command(
     use_default: bool,
     workers: int | None,
 ) -> None:
-    r"""Measure every source in every frame: local maximum, 2-D Gaussian centroid, and flux in every aperture.
+    """Measure every source in every frame: local maximum, 2-D Gaussian centroid, and flux in every aperture.
 
     Without apertures given, those in force stay; at first they are chosen from the FWHM. Only what is missing is
     measured.

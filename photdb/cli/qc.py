@@ -36,7 +36,7 @@ _METRICS = {
 def qc_command(
     console: Console, region: tuple[int, int, int, int] | None, use_default: bool, workers: int | None, **rules: Any
 ) -> None:
-    r"""Measure dynamic range, background, uniformity, stars and FWHM of each frame.
+    """Measure dynamic range, background, uniformity, stars and FWHM of each frame.
 
     Rules hold until changed, also for frames added later; changing one reads no pixel. Each metric's range over the
     accepted frames is printed, then what the rules reject.

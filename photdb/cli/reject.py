@@ -17,7 +17,7 @@ aperture_option = click.option("--aperture", metavar="N|R,IN,OUT", help="Only in
 
 @click.group()
 def reject_command() -> None:
-    r"""Leave out frames, sources or apertures. No measurement is lost; `photdb accept` takes it back.
+    """Leave out frames, sources or apertures. No measurement is lost; `photdb accept` takes it back.
 
     \b
     Example:
@@ -34,7 +34,7 @@ def reject_command() -> None:
 def reject_frames(
     console: Console, intervals: tuple[str, ...], label: str | None, aperture: str | None, reason: str
 ) -> None:
-    r"""Leave out frames by number, such as 17 or 283-310, both ends included.
+    """Leave out frames by number, such as 17 or 283-310, both ends included.
 
     \b
     Example:
@@ -64,7 +64,7 @@ def reject_frames(
 @reason_option
 @console_options
 def reject_source(console: Console, label: str, aperture: str | None, reason: str) -> None:
-    r"""Leave out a source, altogether or in one aperture.
+    """Leave out a source, altogether or in one aperture.
 
     \b
     Example:
@@ -83,7 +83,7 @@ def reject_source(console: Console, label: str, aperture: str | None, reason: st
 @reason_option
 @console_options
 def reject_aperture(console: Console, aperture: str, reason: str) -> None:
-    r"""Leave out an aperture, by its number or its radii.
+    """Leave out an aperture, by its number or its radii.
 
     \b
     Example:
@@ -100,7 +100,7 @@ def reject_aperture(console: Console, aperture: str, reason: str) -> None:
 @reject_command.command("list")
 @console_options
 def reject_list(console: Console) -> None:
-    r"""List what is left out, by whom, and why; and rules that the user overruled.
+    """List what is left out, by whom, and why; and rules that the user overruled.
 
     \b
     Example:
@@ -134,7 +134,7 @@ def reject_list(console: Console) -> None:
 
 @click.group()
 def accept_command() -> None:
-    r"""Take rejections back; a frame that a rule rejects stands against it from now on.
+    """Take rejections back; a frame that a rule rejects stands against it from now on.
 
     \b
     Example:
@@ -150,7 +150,7 @@ def accept_command() -> None:
 def accept_frames_command(
     console: Console, intervals: tuple[str, ...], label: str | None, aperture: str | None
 ) -> None:
-    r"""Take frames in again, also against rules.
+    """Take frames in again, also against rules.
 
     \b
     Example:
@@ -187,7 +187,7 @@ def accept_frames_command(
 @aperture_option
 @console_options
 def accept_source(console: Console, label: str, aperture: str | None) -> None:
-    r"""Take a source in again.
+    """Take a source in again.
 
     \b
     Example:
@@ -200,7 +200,7 @@ def accept_source(console: Console, label: str, aperture: str | None) -> None:
 @click.argument("aperture", metavar="N|R,IN,OUT")
 @console_options
 def accept_aperture(console: Console, aperture: str) -> None:
-    r"""Take an aperture in again.
+    """Take an aperture in again.
 
     \b
     Example:

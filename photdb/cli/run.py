@@ -9,7 +9,7 @@ from photdb.cli.common import Console, console_options, workers_option
 @workers_option
 @console_options
 def run_command(console: Console, workers: int | None) -> None:
-    r"""Bring every stage up to date, as far as the decisions made allow.
+    """Bring every stage up to date, as far as the decisions made allow.
 
     \b
     Example:

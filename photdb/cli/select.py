@@ -16,7 +16,7 @@ At = tuple[tuple[str, float, float], ...]
 
 @click.group()
 def select_command() -> None:
-    r"""Select sources by their positions, 0-based pixels: the centre of a frame's first pixel is (0, 0).
+    """Select sources by their positions, 0-based pixels: the centre of a frame's first pixel is (0, 0).
 
     A position is snapped to the star under it. FRAME is a frame's number, or first, or last.
 
@@ -54,7 +54,7 @@ def _position_options(*, needed: bool) -> Callable[[Callable[..., None]], Callab
 @_position_options(needed=True)
 @console_options
 def select_asteroid(console: Console, label: str, at: At, one_based: bool, no_snap: bool) -> None:
-    r"""Select a moving target by its positions in two frames or more.
+    """Select a moving target by its positions in two frames or more.
 
     \b
     Example:
@@ -68,7 +68,7 @@ def select_asteroid(console: Console, label: str, at: At, one_based: bool, no_sn
 @_position_options(needed=False)
 @console_options
 def select_variable(console: Console, label: str, at: At, one_based: bool, no_snap: bool) -> None:
-    r"""Select a target that stands still: a variable star, a transit. A source there is takes this role.
+    """Select a target that stands still: a variable star, a transit. A source there is takes this role.
 
     \b
     Example:
@@ -85,7 +85,7 @@ def select_variable(console: Console, label: str, at: At, one_based: bool, no_sn
 def select_reference(
     console: Console, label: str | None, at: At, one_based: bool, no_snap: bool, n_auto: int | None
 ) -> None:
-    r"""Select a reference star; without a name it becomes R1, R2, … A source there is takes this role.
+    """Select a reference star; without a name it becomes R1, R2, … A source there is takes this role.
 
     --auto takes bright, unsaturated, isolated stars that are in the field all night and off the asteroids' tracks, in
     place of those it took before; references selected by position stay.
@@ -108,7 +108,7 @@ def select_reference(
 @_position_options(needed=False)
 @console_options
 def select_check(console: Console, label: str | None, at: At, one_based: bool, no_snap: bool) -> None:
-    r"""Select a check star: measured like the rest, in no ensemble. A source there is takes this role.
+    """Select a check star: measured like the rest, in no ensemble. A source there is takes this role.
 
     \b
     Example:
@@ -120,7 +120,7 @@ def select_check(console: Console, label: str | None, at: At, one_based: bool, n
 @select_command.command("list")
 @console_options
 def select_list(console: Console) -> None:
-    r"""List the sources with their positions as stored, 0-based.
+    """List the sources with their positions as stored, 0-based.
 
     \b
     Example:
@@ -147,7 +147,7 @@ def select_list(console: Console) -> None:
 @click.argument("labels", metavar="NAME...", nargs=-1, required=True)
 @console_options
 def select_remove(console: Console, labels: tuple[str, ...]) -> None:
-    r"""Take sources out of the project. To leave one out for a while, use `photdb reject source`.
+    """Take sources out of the project. To leave one out for a while, use `photdb reject source`.
 
     \b
     Example:

@@ -36,7 +36,7 @@ from photdb.cli.common import Console, console_options, given_value, number, or_
 @click.option("--time-offset", "time_offset_s", type=number(), metavar="SECONDS", help="Added to all times.")
 @console_options
 def set_command(console: Console, site: tuple[float, float, float] | None, **facts: Any) -> None:
-    r"""Give or correct facts of the session; `none` gives one up. Without options, show them.
+    """Give or correct facts of the session; `none` gives one up. Without options, show them.
 
     \b
     Example:

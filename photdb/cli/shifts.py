@@ -43,7 +43,7 @@ def shifts_command(
     workers: int | None,
     **rules: Any,
 ) -> None:
-    r"""Match the stars of each frame with the reference frame's: translation, rotation and scale.
+    """Match the stars of each frame with the reference frame's: translation, rotation and scale.
 
     A frame that cannot be matched gets no shift, and is said.
 

@@ -31,7 +31,7 @@ def solve_command(
     top: int | None,
     use_default: bool,
 ) -> None:
-    r"""Find the quietest curve of each target among all apertures × sets of references, and keep the ten best.
+    """Find the quietest curve of each target among all apertures × sets of references, and keep the ten best.
 
     Noise is the scatter that is left when a curve's smoothed copy is subtracted. `--window 11 --degree 0` smooths with
     a boxcar of 11 frames.

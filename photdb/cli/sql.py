@@ -26,7 +26,7 @@ _TELLING = {"table_info", "table_xinfo", "table_list", "index_list", "index_info
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
 @console_options
 def sql_command(console: Console, query: str, form: str) -> None:
-    r"""Ask the project with SQL. It is read only: nothing can be written, attached or loaded.
+    """Ask the project with SQL. It is read only: nothing can be written, attached or loaded.
 
     \b
     Example:

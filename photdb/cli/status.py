@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @console_options
 def status_command(console: Console, check: bool, as_json: bool) -> None:
-    r"""Show each stage: done, or out of date and why; when it ran, with what options; and the next command.
+    """Show each stage: done, or out of date and why; when it ran, with what options; and the next command.
 
     \b
     Example:

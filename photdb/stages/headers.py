@@ -160,6 +160,7 @@ def read_facts(path: Path, rule: TimeRule) -> dict[str, Any]:
             values[name] = getattr(read, name)
         facts = asdict(interpretation.interpret(read.cards, **asdict(rule)))
         values.update({name: value for name, value in facts.items() if name in values})
+        values["header_notes"] = "; ".join(facts["notes"]) or None
         if values["jd_utc_mid"] is None:
             values["error"] = NO_TIME
     except FrameError as error:

@@ -134,13 +134,13 @@ class Shifts:
 
     def to_frame(self, xy_ref: NDArray[np.float64]) -> NDArray[np.float64]:
         """Carry positions in the reference frame, (n, k, 2) or (1, k, 2), to the frames: (n, k, 2)."""
-        from photdb.algorithms.registration import to_frame
+        from photdb.algorithms.transform import to_frame
 
         return to_frame(xy_ref, **asdict(self))
 
     def to_reference(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
         """Carry positions in the frames, (n, k, 2), to the reference frame."""
-        from photdb.algorithms.registration import to_reference
+        from photdb.algorithms.transform import to_reference
 
         return to_reference(xy, **asdict(self))
 

@@ -97,6 +97,7 @@ frame = Table(
     Column("filter", Text),
     Column("object", Text),
     Column("airmass", Float),
+    Column("airmass_source", Text),
     Column("gain_e_per_adu", Float),
     Column("read_noise_e", Float),
     Column("saturation_adu", Float),
@@ -108,6 +109,7 @@ frame = Table(
     Column("aperture_diameter_m", Float),
     Column("ra_deg", Float),
     Column("dec_deg", Float),
+    Column("header_notes", Text),  # values that were not taken, and why
     Column("error", Text),  # why the frame cannot be used
 )
 frame_wcs = Table(

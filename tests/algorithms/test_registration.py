@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from photdb.algorithms.detection import detect_stars
 from photdb.algorithms.flags import Flag
 from photdb.algorithms.quality import background
-from photdb.algorithms.registration import choose_reference, prepare, register, to_frame, to_reference
+from photdb.algorithms.registration import choose_reference, prepare, register
+from photdb.algorithms.transform import to_frame, to_reference
 
 WIDTH, HEIGHT = 1024, 800
 SIZE = {"width_px": WIDTH, "height_px": HEIGHT}
