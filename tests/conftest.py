@@ -1,10 +1,12 @@
-"""What all tests share: the real nights, where they are at hand."""
+"""What all tests share: the real nights, where they are at hand, and the small simulated one."""
 
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from nights import Night, Reads, build_night, copy_night, spy_on_reads
 
 
 def _data_folder() -> Path:
@@ -22,3 +24,31 @@ def real_night() -> Callable[[str], Path]:
         return path
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def built_night(tmp_path_factory: pytest.TempPathFactory) -> Night:
+    """The small simulated night, built once; nothing may change it."""
+    return build_night(tmp_path_factory.mktemp("built"))
+
+
+@pytest.fixture
+def night_at(built_night: Night, tmp_path: Path) -> Callable[..., Night]:
+    """Give a copy of the small night, with its project at a point of the session, to do anything with."""
+
+    def copy(point: str, name: str = "night") -> Night:
+        return copy_night(built_night, tmp_path / name, point)
+
+    return copy
+
+
+@pytest.fixture
+def night(night_at: Callable[..., Night]) -> Night:
+    """A copy of the small night, solved."""
+    return night_at("solved")
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
+    """What was read of the frames, in this process."""
+    return spy_on_reads(monkeypatch)

@@ -76,7 +76,7 @@ def test_curve_is_within_five_percent_of_the_ccd_equation(tmp_path: Path) -> Non
     pulls, n_frames, stated = [], 0, []
     for seed in range(10):
         plan = NightPlan(
-            n_frames=230,
+            n_frames=270,
             width_px=320,
             height_px=260,
             seed=seed,
@@ -105,7 +105,8 @@ def test_curve_is_within_five_percent_of_the_ccd_equation(tmp_path: Path) -> Non
         difference = (measured - true)[use]
         curve = difference[:, target] - difference[:, refs].mean(axis=1)
         theory2 = error[use, target] ** 2 + (error[use][:, refs] ** 2).sum(axis=1) / len(refs) ** 2
-        said2 = series.mag_err[use, target, 0] ** 2 + (series.mag_err[use][:, refs, 0] ** 2).sum(axis=1) / len(refs) ** 2
+        said = series.mag_err[use][:, :, 0]
+        said2 = said[:, target] ** 2 + (said[:, refs] ** 2).sum(axis=1) / len(refs) ** 2
         curve -= np.average(curve, weights=1 / theory2)  # the zero point: one degree of freedom a night
         pulls.append(curve**2 / theory2 * (use.sum() / (use.sum() - 1)))
         stated.append(said2 / theory2)
@@ -127,7 +128,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Night:
 
 
 def test_shifts_are_those_of_the_truth(story: Night) -> None:
-    """0.015 px rms in clear frames, 0.03 px in fog, the reference frame's own offset removed, a meridian flip included."""
+    """0.015 px rms in clear frames, 0.03 in fog, the reference frame's own offset removed, with a meridian flip."""
     truth = story.truth
     with Project.read(story.path) as project:
         frames = read_frames(project.connection)
@@ -153,28 +154,24 @@ def test_shifts_are_those_of_the_truth(story: Night) -> None:
 
 
 def test_reference_1_is_flagged_where_the_asteroid_crosses_it(story: Night) -> None:
-    """Wherever the asteroid's light in its aperture exceeds a fifth of its own, and the fit is pulled off it."""
+    """Wherever the asteroid puts a hundredth of its light into the aperture, and never the asteroid in its place."""
     truth = story.truth
     column = list(truth.labels).index("R1")
-    asteroid = list(truth.labels).index("Ganymed")
-    distance = np.hypot(truth.x_px[:, asteroid] - truth.x_px[:, column], truth.y_px[:, asteroid] - truth.y_px[:, column])
     with Project.read(story.path) as project:
         rows = project.connection.exec_driver_sql(
             "SELECT frame, flags, x_px, y_px FROM instrumental WHERE source = 'R1' AND radius_px = 6"
         ).all()
-    light = contamination(truth, 6.0)[:, column]
-    crossed = {i + 1 for i in np.flatnonzero((light > 0.2 * truth.flux_adu[:, column]) & (distance > 1.0))}
-    assert len(crossed) >= 2
+    part = contamination(truth, 6.0)[:, column] / truth.flux_adu[:, column]
+    assert (part > 0.5).sum() >= 2
     for row in rows:
-        if row.frame in crossed:
-            assert row.flags & Flag.CAPTURED, f"frame {row.frame}"
-        # Never silently the wrong object: the position is the star's own, flagged or not.
         i = row.frame - 1
+        if part[i] > 0.01:
+            assert row.flags & (Flag.CAPTURED | Flag.CONTAMINATED), f"frame {row.frame}"
         if row.flags & Flag.NO_POSITION == 0:
             off = np.hypot(row.x_px - truth.x_px[i, column], row.y_px - truth.y_px[i, column])
-            assert off < 1.5, f"frame {row.frame}: {off:.2f} px off"
-    clear = [row for row in rows if light[row.frame - 1] < 1e-3 * truth.flux_adu[row.frame - 1, column]]
-    assert sum(bool(row.flags & Flag.CAPTURED) for row in clear) <= 0.01 * len(clear)
+            assert off < 1.5, f"frame {row.frame}: measured {off:.2f} px off the star"
+    flagged = [row.frame for row in rows if row.flags & (Flag.CAPTURED | Flag.CONTAMINATED)]
+    assert len(flagged) <= (part > 1e-4).sum() + 3, "and hardly anywhere else"
 
 
 def test_check_names_the_drifting_reference_and_the_crossed_one(story: Night) -> None:

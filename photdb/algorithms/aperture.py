@@ -1,8 +1,8 @@
 """Aperture photometry of stacks of stamps: sums over circles with exact overlap, their sky, errors and flags.
 
 Positions are in the stamp's own pixels (0-based, the centre of its first pixel is (0, 0)). The area that a circle and a
-pixel share is a mixed difference, over the pixel's four corners, of the circle's area below and left of a point; that is a
-sum of functions of x and of y, so that the weights of all pixels cost a few additions each.
+pixel share is a mixed difference, over the pixel's four corners, of the circle's area below and left of a point; this
+is a sum of functions of x and of y, so that the weights of all pixels cost a few additions each.
 """
 
 from dataclasses import dataclass

@@ -28,8 +28,8 @@ _MIN_CONTRAST: Final = 4.0
 class Centroids:
     """Where n sources are in their stamps; all arrays have shape (n,).
 
-    `fwhm_px` is the geometric mean of those along x and y, `elongation` the larger over the smaller. Where `flags` is not
-    0, `x_px` and `y_px` are the expected position and the fitted values are NaN.
+    `fwhm_px` is the geometric mean of those along x and y, `elongation` the larger over the smaller. Where `flags` is
+    not 0, `x_px` and `y_px` are the expected position and the fitted values are NaN.
     """
 
     x_px: Floats
@@ -56,11 +56,11 @@ def centroids(
 
     The start is the brightest local maximum of the stamp's 3 × 3 median (deaf to hot pixels and cosmic rays) within
     `max_offset_px` of the expected position, or else in the whole search box. A Gaussian with its axes along x and y on
-    a constant is fitted by least squares to the 2r+1 pixels square around it, r = 1.3 FWHM, without pixels that are
+    a constant is fitted by least squares to the 2r+1 pixels square around it, r = 1.2 FWHM, without pixels that are
     not finite, saturated, or single spikes no star of this FWHM can have. The expected position is kept, with a flag,
     where nothing stands out (`NO_PEAK`), where the fit fails or its width is not within a factor 3 of `fwhm_px`
-    (`FIT_FAILED`), and where it ends farther than `max_offset_px` from the expected position by more than three times
-    its own error (`CAPTURED`).
+    (`FIT_FAILED`), and where it ends farther than `max_offset_px` from the expected position (`CAPTURED`; for a faint
+    source, farther by three times its error, and `NO_PEAK` in between).
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def centroids(
     if not np.all(fwhm > 0):
         raise ValueError("fwhm_px must be positive")
     values, flags = np.full((7, n), np.nan), np.full(n, int(Flag.NO_POSITION), dtype=np.int64)
-    radius = np.maximum(3, np.ceil(1.3 * fwhm)).astype(np.intp)
+    radius = np.maximum(3, np.ceil(1.2 * fwhm)).astype(np.intp)
     known = np.isfinite(x) & np.isfinite(y)
     for r in np.unique(radius[known]).tolist():
         group = np.flatnonzero(known & (radius == r))
@@ -131,8 +131,24 @@ def _measure(
     """Measure one padded block of stamps that share a fit radius: the columns of `Centroids` (7, k), and the flags."""
     x_peak, y_peak, any_peak = _local_maximum(stack, items, x_expected, y_expected, reach, search_px)
     box = take_boxes(stack, items, x_peak - radius - 1, y_peak - radius - 1, 2 * radius + 3)
-    box, usable, excess, start = _prepare(box, fwhm, saturation_adu)
-    fit = fit_gaussians(box, usable, start)
+    filled = _filled(box)
+    smooth = _median9(filled)
+    # beside missing pixels the median means little: NaN there
+    excess = box[1:-1, 1:-1] - (smooth if filled is box else _median9(box))
+    box = box[1:-1, 1:-1]
+    above = smooth - smooth.min(axis=(0, 1))
+    spikes, noise = _spikes(above, excess, fwhm)
+    usable = ~(np.isnan(box) | spikes)
+    if saturation_adu is not None:
+        usable &= ~(box >= saturation_adu)
+    middle = above[radius - 1 : radius + 2, radius - 1 : radius + 2]
+    fit = fit_gaussians(
+        np.where(usable, box, 0.0).astype(np.float64),
+        usable.astype(np.float64),
+        x=_parabola(np.einsum("yxk->xk", middle)),
+        y=_parabola(np.einsum("yxk->yk", middle)),
+        sigma=fwhm / FWHM_PER_SIGMA,
+    )
     amplitude, dx, dy, sigma_x, sigma_y, background = fit.parameters
     x, y = x_peak + dx, y_peak + dy
     width = FWHM_PER_SIGMA * np.sqrt(np.abs(sigma_x * sigma_y))
@@ -143,17 +159,17 @@ def _measure(
     flags = np.zeros(items.size, dtype=np.int64)
     odd = np.flatnonzero(~(significant & sane & (offset <= reach)))
     if odd.size:
-        # the pixels' own noise, as the fit's residuals may be a neighbour
-        noise = 1.4826 * np.median(np.abs(excess[..., odd].reshape(-1, odd.size)), axis=0)
-        error = np.sqrt(2.0 / np.pi) * noise / np.maximum(amplitude[odd], 1e-30)
-        stands_out = significant[odd] | (start[0, odd] > _MIN_CONTRAST * noise)
+        # by the pixels' own noise, as the fit's residuals may be a neighbour
+        error = np.sqrt(2.0 / np.pi) * noise[odd] / np.maximum(amplitude[odd], 1e-30)
+        stands_out = significant[odd] | (above[radius, radius, odd] > _MIN_CONTRAST * noise[odd])
+        doubt = np.where(error > 0.1, 3.0 * error, 0.0)  # its own noise makes no neighbour of a faint source
         away = offset[odd] > reach[odd]
         flags[odd] = np.select(
             [
                 fit.n_pixels[odd] < MIN_PIXELS,
                 ~any_peak[odd],  # nothing but the slope of something outside the search box
                 ~stands_out,
-                away & (offset[odd] > reach[odd] + 3.0 * error),
+                offset[odd] > reach[odd] + doubt,
                 away & sane[odd],
             ],
             [Flag.FIT_FAILED, Flag.CAPTURED, Flag.NO_PEAK, Flag.CAPTURED, Flag.NO_PEAK],
@@ -216,27 +232,20 @@ def _median3(a: Floats, b: Floats, c: Floats) -> Floats:
     return median
 
 
-def _prepare(box: Floats, fwhm: Floats, saturation_adu: float | None) -> tuple[Floats, Floats, Floats, Floats]:
-    """Give the box without its margin, 1 where its pixels are usable, pixels minus median, and the start of the fit."""
-    full = _filled(box)
-    smooth = _median9(full)
-    box, full = box[1:-1, 1:-1], full[1:-1, 1:-1]
-    background = smooth.min(axis=(0, 1))
-    above = smooth - background
-    # Of a Gaussian, a pixel is at most exp(4 ln 2 / FWHM²) times the median of its neighbourhood; what is twice that
-    # and far above the usual difference is no star.
-    excess = full - smooth
-    usual = np.einsum("yxk->k", np.abs(excess)) / (excess.shape[0] * excess.shape[1])
+def _spikes(above: Floats, excess: Floats, fwhm: Floats) -> tuple[NDArray[np.bool_], Floats]:
+    """Find pixels that cannot be a star's; give the noise of a pixel as well.
+
+    Of a Gaussian, a pixel is at most exp(4 ln 2 / FWHM²) times the median of its neighbourhood; what is twice that and
+    far above the usual difference is a hot pixel or a cosmic ray.
+    """
+    size = np.abs(np.where(np.isnan(excess), 0.0, excess))
+    n = size.shape[0] * size.shape[1]
+    usual = np.einsum("yxk->k", size) / n
+    # a mean with large ones cut down, as a median of integers may be 0
+    usual = np.einsum("yxk->k", np.minimum(size, 2.0 * usual)) / n
     steepest = 2.0 * np.exp(4.0 * np.log(2.0) / np.maximum(fwhm, 1.5) ** 2)
-    usable = (excess <= (steepest - 1.0) * above + 8.0 * usual) & np.isfinite(box)
-    if saturation_adu is not None:
-        usable &= full < saturation_adu
-    centre = box.shape[0] // 2
-    middle = above[centre - 1 : centre + 2, centre - 1 : centre + 2]
-    sigma = fwhm / FWHM_PER_SIGMA
-    dx, dy = _parabola(np.einsum("yxk->xk", middle)), _parabola(np.einsum("yxk->yk", middle))
-    start = np.stack([above[centre, centre], dx, dy, sigma, sigma, background])
-    return np.where(usable, full, 0.0).astype(np.float64), usable.astype(np.float64), excess, start
+    spikes = excess > (steepest - 1.0) * above + 8.0 * usual
+    return spikes, np.sqrt(np.pi / 2) * usual
 
 
 def _parabola(v: Floats) -> Floats:

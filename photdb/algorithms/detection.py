@@ -137,19 +137,21 @@ def detect_stars(
     full_adu = np.inf if saturation_adu is None else saturation_adu
     image, binning = pixels, 1
     found = _candidates(image, sky, n_sigmas, full_adu)
-    fwhm = _typical_fwhm(image, found)
+    fwhm = _typical_fwhm(image, found, sky.background_scatter_adu)
     if min(pixels.shape) >= _MIN_BINNED_PX and (fwhm > _BIN_ABOVE_FWHM_PX or len(found.x) == 0):
         binning = round(fwhm / _BINNED_FWHM_PX) if len(found.x) else _BLIND_BINNING
         image = _binned(pixels, binning)
-        found = _candidates(image, background(image), n_sigmas, full_adu)
-        fwhm = _typical_fwhm(image, found)
+        sky = background(image)
+        found = _candidates(image, sky, n_sigmas, full_adu)
+        fwhm = _typical_fwhm(image, found, sky.background_scatter_adu)
     sigma = max(fwhm / FWHM_PER_SIGMA, MIN_SIGMA_PX)
     found = _distinct(image, found, fwhm, margin=stamp_radius(sigma))
     # More than asked for are measured: enough remain when some turn out to be no stars.
     measured = _spread(found.x, found.y, found.height, image.shape, max_stars + max_stars // 3)
     spot_x, spot_y, spot_sky, full = found.x[measured], found.y[measured], found.sky[measured], found.full[measured]
     shapes = np.empty((len(measured), 6))
-    shapes[~full], sigma = measure_shapes(image, spot_x[~full], spot_y[~full], spot_sky[~full], sigma)
+    n_turns = 3 if binning == 1 else 8  # wide stars may be hollow, their highest pixels far from the centre
+    shapes[~full], sigma = measure_shapes(image, spot_x[~full], spot_y[~full], spot_sky[~full], sigma, n_turns=n_turns)
     if full.any():
         shapes[full] = measure_saturated(image, spot_x[full], spot_y[full], spot_sky[full], sigma, full_adu)
     good = _starlike(shapes, full, sigma)
@@ -236,22 +238,28 @@ def _candidates(image: Pixels, sky_map: Background, n_sigmas: float, full_adu: f
     return _Candidates(x, y, sky, mean, full)[starlike]
 
 
-def _typical_fwhm(image: Pixels, found: _Candidates) -> float:
-    """Give the FWHM (px) of the median of the stamps of the brightest candidates of all parts of the image."""
+def _typical_fwhm(image: Pixels, found: _Candidates, scatter_adu: float) -> float:
+    """Give the FWHM (px) of the brightest candidates of all parts of the image, roughly."""
     if len(found.x) == 0:
         return _BINNED_FWHM_PX
     radius = 8
     usable = np.flatnonzero(~found.full) if not found.full.all() else np.arange(len(found.x))
     best = found[usable[_spread(found.x[usable], found.y[usable], found.height[usable], image.shape, 25)]]
-    stack = np.median(cut_stamps(image, best.x, best.y, best.sky, radius) / best.height, axis=2)
+    stamps = cut_stamps(image, best.x, best.y, best.sky, radius) / best.height
+    # The median of all stamps needs no bright stars, and neighbours do not enter.
+    stack = np.median(stamps, axis=2)
     offset = np.arange(-radius, radius + 1)
     distance = np.rint(np.hypot(offset[:, None], offset)).astype(np.intp).ravel()
-    profile = np.bincount(distance, stack.ravel()) / np.bincount(distance)
-    low = np.flatnonzero(profile[: radius + 1] < 0.5 * profile[0])
-    if len(low) == 0:
-        return 2.0 * radius
-    k = int(low[0])
-    return 2.0 * (k - 1 + float((profile[k - 1] - 0.5 * profile[0]) / (profile[k - 1] - profile[k])))
+    profile = (np.bincount(distance, stack.ravel()) / np.bincount(distance))[: radius + 1]
+    k = int(np.argmax(profile < 0.5 * profile[0])) or radius
+    fwhm = 2.0 * (k - 1 + float((profile[k - 1] - 0.5 * profile[0]) / (profile[k - 1] - profile[k])))
+    # The maxima of doughnuts lie on their rims: there the area above half the height says more.
+    clear = best.height > 6.0 * scatter_adu
+    if clear.any():
+        area = np.median(np.count_nonzero(stamps[:, :, clear] > 0.5, axis=(0, 1)))
+        if np.sqrt(4.0 / np.pi * area) > 1.5 * fwhm:
+            fwhm = float(np.sqrt(4.0 / np.pi * area))
+    return min(fwhm, 2.0 * radius)
 
 
 def _binned(pixels: Pixels, binning: int) -> Pixels:

@@ -24,6 +24,7 @@ class Flag(IntFlag):
     SATURATED = 1 << 18
     NO_SKY = 1 << 19
     NOT_POSITIVE = 1 << 20
+    CONTAMINATED = 1 << 21
 
 
 MEANING: Final[dict[Flag, str]] = {
@@ -41,6 +42,7 @@ MEANING: Final[dict[Flag, str]] = {
     Flag.SATURATED: "the source's peak is at or above the saturation",
     Flag.NO_SKY: "too few usable pixels in the sky ring",
     Flag.NOT_POSITIVE: "the flux is zero or negative: it has no magnitude",
+    Flag.CONTAMINATED: "an asteroid of the project passes within an FWHM of the aperture (or, for it, another source)",
 }
 
 #: A flux with one of these is kept but enters no light curve.
@@ -52,4 +54,5 @@ INVALID_FLUX: Final = (
     | Flag.SATURATED
     | Flag.NO_SKY
     | Flag.NOT_POSITIVE
+    | Flag.CONTAMINATED
 )

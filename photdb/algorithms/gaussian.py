@@ -16,7 +16,7 @@ from photdb.algorithms.stamps import padded
 Floats = NDArray[np.float64]
 
 MIN_PIXELS: Final = 12
-_MAX_ITERATIONS: Final = 40
+_MAX_ITERATIONS: Final = 25
 _STEP_PX: Final = 2e-4
 _STEP_SIGMA: Final = 1e-3
 #: Which function of x and which of y make the derivative after amplitude, x, y, sigma_x, sigma_y, background.
@@ -41,7 +41,7 @@ class Gaussians:
     significance: Floats
 
 
-def fit_gaussians(boxes: Floats, usable: Floats, start: Floats) -> Gaussians:
+def fit_gaussians(boxes: Floats, usable: Floats, *, x: Floats, y: Floats, sigma: Floats) -> Gaussians:
     """Fit a Gaussian on a constant to each box.
 
     Parameters
@@ -50,8 +50,8 @@ def fit_gaussians(boxes: Floats, usable: Floats, start: Floats) -> Gaussians:
         Pixels [y, x, box], s odd, k a multiple of 16; 0 where they are not usable.
     usable : array (s, s, k)
         1 where a pixel counts, else 0. Boxes with fewer than 12 that count are not fitted.
-    start : array (6, k)
-        Where to start; the widths stay within a factor 5 of it.
+    x, y, sigma : array (k,)
+        Where to start, from the central pixel; the widths stay within a factor 5 of `sigma`.
 
     Returns
     -------
@@ -67,8 +67,8 @@ def fit_gaussians(boxes: Floats, usable: Floats, start: Floats) -> Gaussians:
     # subtracting the mean first keeps the digits of a small star on a high sky
     boxes = (boxes - mean) * usable
     chi2_constant = np.einsum("yxk,yxk->k", boxes, boxes)
-    best = start.copy()
-    best[5] -= mean
+    best = np.stack([np.zeros_like(mean), x, y, sigma, sigma, np.zeros_like(mean)])
+    best[0], best[5] = _line(boxes, usable, best, n_pixels)
     chi2 = chi2_constant.copy()
     converged = np.zeros(mean.shape, dtype=bool)
     whole = n_pixels == usable.shape[0] * usable.shape[1]
@@ -84,6 +84,16 @@ def fit_gaussians(boxes: Floats, usable: Floats, start: Floats) -> Gaussians:
     per_freedom = np.maximum(chi2, 1e-20 * chi2_constant) / np.maximum(n_pixels - 6, 1)
     significance = (chi2_constant - chi2) / 5.0 / np.maximum(per_freedom, 1e-300)
     return Gaussians(best, converged, n_pixels, significance)
+
+
+def _line(boxes: Floats, usable: Floats, p: Floats, n_pixels: Floats) -> tuple[Floats, Floats]:
+    """Give the best amplitude and background at the start's position and width, for boxes of mean 0."""
+    grid = np.arange(boxes.shape[0])[:, None] - (boxes.shape[0] - 1) / 2
+    shape = np.exp(-0.5 * ((grid - p[2]) / p[4]) ** 2)[:, None] * np.exp(-0.5 * ((grid - p[1]) / p[3]) ** 2) * usable
+    total = np.einsum("yxk->k", shape)
+    spread = np.einsum("yxk,yxk->k", shape, shape) - total**2 / np.maximum(n_pixels, 1)
+    amplitude = np.einsum("yxk,yxk->k", shape, boxes) / np.maximum(spread, 1e-12)
+    return amplitude, -amplitude * total / np.maximum(n_pixels, 1)
 
 
 def _levenberg_marquardt(

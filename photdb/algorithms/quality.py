@@ -141,7 +141,10 @@ def background(pixels: Pixels) -> Background:
         kind, size = samples.dtype.kind, samples.dtype.itemsize
         wide = samples.dtype if kind == "f" else np.dtype(np.int32 if size < 4 else np.int64)  # room for the sign
         differences = np.subtract(samples[:, ::2, 1:], samples[:, ::2, :-1], dtype=wide)
-        scatter = _clipped(differences.reshape(len(samples), -1))[1] / np.sqrt(2.0)
+        variance = _clipped(differences.reshape(len(samples), -1))[1] ** 2 / 2.0
+        if kind != "f":
+            variance = np.maximum(variance - 1.0 / 24.0, 0.0)  # what the spread over ± ½ adds to a difference
+        scatter = np.sqrt(variance)
     else:
         scatter = own_scatter
     level, scatter = level.reshape(ny, nx), scatter.reshape(ny, nx)

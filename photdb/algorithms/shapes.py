@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 FWHM_PER_SIGMA: Final = 2.354820045030949
 MIN_SIGMA_PX: Final = 0.9  # narrower windows are not resolved by whole pixels
-_N_TURNS: Final = 3
 _N_TURNS_FULL: Final = 6
 
 Floats = NDArray[np.float64]
@@ -43,7 +42,7 @@ def cut_stamps(image: NDArray[Any], x: Integers, y: Integers, sky_adu: Floats, r
 
 
 def measure_shapes(
-    image: NDArray[Any], x: Integers, y: Integers, sky_adu: Floats, sigma_px: float
+    image: NDArray[Any], x: Integers, y: Integers, sky_adu: Floats, sigma_px: float, *, n_turns: int = 3
 ) -> tuple[Floats, float]:
     """Measure stars in windows as wide as they are.
 
@@ -57,6 +56,8 @@ def measure_shapes(
         Sky to subtract.
     sigma_px : float
         Width of the stars, roughly; the window takes the median of what is measured, within what its stamps hold.
+    n_turns : int
+        How often the windows are laid about new centres: 3 where the highest pixels are next to the centres.
 
     Returns
     -------
@@ -76,12 +77,12 @@ def measure_shapes(
     stamps = cut_stamps(image, x, y, sky_adu, stamp_radius(sigma_px))
     widest = 0.5 * stamp_radius(sigma_px)
     dx, dy = np.zeros(len(x)), np.zeros(len(x))
-    for turn in range(_N_TURNS):
+    for turn in range(n_turns):
         moments = _moments(stamps, dx, dy, sigma_px)
         covariance = _covariance(moments, sigma_px)
         window = sigma_px
         known = ~np.isnan(covariance[0])
-        if turn < _N_TURNS - 1 and known.any():
+        if turn < n_turns - 1 and known.any():
             xx, yy, xy = covariance[:, known]
             sigma_px = min(max(float(np.median((xx * yy - xy * xy) ** 0.25)), MIN_SIGMA_PX), widest)
         # The mean in the window lies half-way between its centre and a star as wide as the window.

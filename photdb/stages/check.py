@@ -22,6 +22,9 @@ def plan(project: Project, params: dict[str, Any]) -> Plan:
     if not series.sources:
         plan.blocked = "no reference is selected: `photdb select reference NAME --at FRAME X Y`"
         return plan
+    if not series.allowed.any():
+        plan.blocked = "no aperture is left for the references: take a rejection back (`photdb reject list`)"
+        return plan
     plan.n_units = 1
     known = driver(project.connection).execute("SELECT DISTINCT input FROM reference_check").fetchall()
     if known != [(_input(series),)]:

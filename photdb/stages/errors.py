@@ -1,35 +1,41 @@
-"""Errors and saturation of fluxes, from what is stored: changing gain, read noise or saturation reads no pixel."""
+"""What fluxes owe to facts beside their pixels: errors by gain and read noise, saturation, asteroids that pass.
+
+All of it comes from what is stored, so that changing a fact, or an asteroid's track, reads no pixel.
+"""
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from photdb.algorithms.flags import Flag
+from photdb.stages.positions import Expected
 from photdb.store.arrays import columns
-from photdb.store.currency import digest
+from photdb.store.currency import digests
 from photdb.store.facts import session_number
-from photdb.store.project import Project, driver
+from photdb.store.project import driver
 
-#: Raised by hand when errors are computed in another way.
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+#: Raised by hand when errors or these flags are computed in another way.
 VERSION = 1
-_ROWS = 200_000
+#: For frames without a FWHM (no star in the region of qc).
+DEFAULT_FWHM_PX = 3.0
+#: An asteroid this many FWHM outside an aperture leaves a few thousandths of its light in it.
+_REACH_FWHM = 1.0
+#: No aperture reaches farther, plus its FWHM: asteroids beyond change nothing.
+_FAR_PX = 100.0
 
 
 @dataclass(frozen=True, slots=True)
 class Detector:
-    """What errors and flags depend on beside the pixels; None where nobody knows it."""
+    """The camera's part; None where nobody knows it."""
 
     gain_e_per_adu: float | None
     read_noise_e: float | None
     saturation_adu: float | None
-
-    @property
-    def input(self) -> int:
-        """The digest that the rows made with it carry as `error_input`."""
-        return digest(VERSION, asdict(self))
 
 
 def detector(connection: Connection) -> Detector:
@@ -37,18 +43,46 @@ def detector(connection: Connection) -> Detector:
     return Detector(*(session_number(connection, name) for name in Detector.__slots__))
 
 
+def passing_distance(expected: Expected) -> Floats:
+    """Find how near each source has an asteroid, or an asteroid another source, in each frame.
+
+    Returns
+    -------
+    ndarray (n_frames, n_sources)
+        Pixels; infinite where nothing comes within 100 pixels.
+    """
+    xy = expected.xy_px
+    nearest = np.full(xy.shape[:2], np.inf)
+    for k, source in enumerate(expected.sources):
+        if source.role != "asteroid":
+            continue
+        distance = np.hypot(xy[:, :, 0] - xy[:, [k], 0], xy[:, :, 1] - xy[:, [k], 1])
+        distance[:, k] = np.inf
+        distance[~(distance < _FAR_PX)] = np.inf
+        nearest = np.minimum(nearest, distance)
+        nearest[:, k] = np.minimum(nearest[:, k], distance.min(axis=1))
+    return nearest
+
+
+def error_inputs(facts: Detector, passing_px: Floats) -> Ints:
+    """Digest what errors and flags are made from; the shape is that of `passing_px`."""
+    return digests((VERSION, asdict(facts)), passing_px.reshape(-1, 1)).reshape(passing_px.shape)
+
+
 def with_errors(
     facts: Detector,
     *,
-    flux_adu: NDArray[np.float64],
-    noise_area_px: NDArray[np.float64],
-    radius_px: NDArray[np.float64],
-    sky_scatter_adu: NDArray[np.float64],
-    n_sky: NDArray[np.float64],
-    peak_adu: NDArray[np.float64],
-    flags: NDArray[np.int64],
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Give flux errors by the CCD equation, and flags with saturation as it stands now; arrays broadcast together."""
+    flux_adu: Floats,
+    noise_area_px: Floats,
+    radius_px: Floats,
+    sky_scatter_adu: Floats,
+    n_sky: Floats,
+    peak_adu: Floats,
+    fwhm_px: Floats,
+    passing_px: Floats,
+    flags: Ints,
+) -> tuple[Floats, Ints]:
+    """Give errors by the CCD equation, and flags with saturation and passing asteroids; arrays broadcast together."""
     from photdb.algorithms.aperture import flux_error
 
     error = flux_error(
@@ -60,51 +94,60 @@ def with_errors(
         gain_e_per_adu=facts.gain_e_per_adu,
         read_noise_e=facts.read_noise_e,
     )
-    saturated = np.zeros(flags.shape, bool)
-    if facts.saturation_adu is not None:
-        saturated |= peak_adu >= facts.saturation_adu  # false for NaN
-    return error, np.where(saturated, flags | Flag.SATURATED, flags & ~int(Flag.SATURATED))
+    saturation = np.inf if facts.saturation_adu is None else facts.saturation_adu
+    flags = flags & ~int(Flag.SATURATED | Flag.CONTAMINATED)
+    flags = np.where(peak_adu >= saturation, flags | Flag.SATURATED, flags)  # false for NaN
+    flags = np.where(passing_px < radius_px + _REACH_FWHM * fwhm_px, flags | Flag.CONTAMINATED, flags)
+    return error, flags
 
 
-def outdated(connection: Connection, facts: Detector) -> int:
-    """Count the measurements whose errors were made from other facts."""
-    row = driver(connection).execute("SELECT count(*) FROM centroid WHERE error_input <> ?", (facts.input,)).fetchone()
-    return int(row[0])
+def refresh(
+    connection: Connection, facts: Detector, frame_id: int, passing_px: dict[int, float], inputs: dict[int, int]
+) -> None:
+    """Compute errors and flags of a frame's fluxes anew, inside a transaction.
 
-
-def refresh(project: Project, facts: Detector) -> None:
-    """Compute all errors and saturation flags anew, in one transaction."""
-    with project.transaction() as connection:
-        raw = driver(connection)
-        last: tuple[Any, ...] = (-1, -1, -1)
-        while True:
-            part = columns(
-                connection,
-                "SELECT x.frame_id, x.source_id, x.aperture_id, x.flux_adu, x.noise_area_px, a.radius_px,"
-                " x.sky_scatter_adu, x.n_sky, c.peak_adu, x.flags FROM flux x"
-                " JOIN centroid c ON c.frame_id = x.frame_id AND c.source_id = x.source_id"
-                " JOIN aperture a ON a.id = x.aperture_id"
-                " WHERE (x.frame_id, x.source_id, x.aperture_id) > (?, ?, ?)"
-                " ORDER BY x.frame_id, x.source_id, x.aperture_id LIMIT ?",
-                "iiiffffffi",
-                (*last, _ROWS),
-            )
-            frame, source, aperture, flux, area, radius, scatter, n_sky, peak, flags = part
-            if not frame.size:
-                break
-            error, flags = with_errors(
-                facts,
-                flux_adu=flux,
-                noise_area_px=area,
-                radius_px=radius,
-                sky_scatter_adu=scatter,
-                n_sky=n_sky,
-                peak_adu=peak,
-                flags=flags,
-            )
-            raw.executemany(
-                "UPDATE flux SET flux_err_adu = ?, flags = ? WHERE frame_id = ? AND source_id = ? AND aperture_id = ?",
-                zip(*(a.tolist() for a in (error, flags, frame, source, aperture)), strict=True),
-            )
-            last = (int(frame[-1]), int(source[-1]), int(aperture[-1]))
-        raw.execute("UPDATE centroid SET error_input = ?", (facts.input,))
+    Parameters
+    ----------
+    connection, facts
+        The project, and the camera.
+    frame_id : int
+        The frame.
+    passing_px, inputs : dict
+        By source id: how near an asteroid is, and the digest to be stored. Other sources are left as they are.
+    """
+    source, aperture, flux, area, radius, scatter, n_sky, peak, fwhm, flags = columns(
+        connection,
+        "SELECT x.source_id, x.aperture_id, x.flux_adu, x.noise_area_px, a.radius_px, x.sky_scatter_adu, x.n_sky,"
+        " c.peak_adu, coalesce(q.fwhm_px, ?), x.flags FROM flux x"
+        " JOIN centroid c ON c.frame_id = x.frame_id AND c.source_id = x.source_id"
+        " JOIN aperture a ON a.id = x.aperture_id JOIN frame_quality q ON q.frame_id = x.frame_id"
+        " WHERE x.frame_id = ? ORDER BY x.source_id, x.aperture_id",
+        "iifffffffi",
+        (DEFAULT_FWHM_PX, frame_id),
+    )
+    wanted = np.isin(source, list(inputs))
+    error, flags = with_errors(
+        facts,
+        flux_adu=flux,
+        noise_area_px=area,
+        radius_px=radius,
+        sky_scatter_adu=scatter,
+        n_sky=n_sky,
+        peak_adu=peak,
+        fwhm_px=fwhm,
+        passing_px=np.array([passing_px.get(s, np.inf) for s in source.tolist()]),
+        flags=flags,
+    )
+    raw = driver(connection)
+    raw.executemany(
+        "UPDATE flux SET flux_err_adu = ?, flags = ? WHERE frame_id = ? AND source_id = ? AND aperture_id = ?",
+        [
+            (e, f, frame_id, s, a)
+            for e, f, s, a, use in zip(*(v.tolist() for v in (error, flags, source, aperture, wanted)), strict=True)
+            if use
+        ],
+    )
+    raw.executemany(
+        "UPDATE centroid SET error_input = ? WHERE frame_id = ? AND source_id = ?",
+        [(input_, frame_id, source_id) for source_id, input_ in inputs.items()],
+    )

@@ -130,8 +130,10 @@ def check_region(connection: Connection, region: Sequence[int] | None) -> Region
 
 
 def _input(crc: int, region: Region | None, saturation: float | None, max_adu: float | None) -> int:
-    # Where no pixel reaches the saturation, its value changes nothing: such frames are not read again for it.
-    reached = saturation if saturation is not None and max_adu is not None and max_adu >= saturation else None
+    # Where no pixel reaches the saturation, its value changes nothing: such frames are not read again for it. With a
+    # region nobody knows: the maximum is the region's, but stars are found in the whole frame.
+    below = saturation is not None and region is None and (max_adu is None or max_adu < saturation)
+    reached = None if below else saturation
     return digest(STAGES["qc"].version, crc, region, reached)
 
 

@@ -98,6 +98,8 @@ def _solve(series: Series, k: int, references: list[int], params: dict[str, Any]
         "n_combinations": 0,
         "message": _costs(series, references, of_target, of_reference) or None,
     }
+    if not apertures:
+        return {**result, "message": "no aperture is left for it and a reference", "solutions": []}
     highpass = differential.smoother(series.jd_utc_mid[comparison], window=params["window"], degree=params["degree"])
     if not highpass.trace > 0:
         few = f"too few frames ({result['n_frames']}) where it and all references are valid"

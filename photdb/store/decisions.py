@@ -136,7 +136,9 @@ def put_source(
     n_anchors = len(anchors)
     if old is not None and not anchors:
         n_anchors = len(connection.execute(select(anchor).where(anchor.c.source_id == old.id)).all())
-    if n_anchors < (2 if role == "asteroid" else 1):
+    # A moving source's anchors are no place for a star.
+    stopped = old is not None and old.role == "asteroid" != role and not anchors
+    if stopped or n_anchors < (2 if role == "asteroid" else 1):
         need = "two positions or more, in two frames" if role == "asteroid" else "a position"
         raise PhotdbError(f"{role} {label} needs {need}: --at FRAME X Y")
     if old is None:
@@ -145,7 +147,7 @@ def put_source(
         done = ["new"]
     else:
         id_, done = old.id, []
-        connection.execute(update(table).where(table.c.id == id_).values(role=role, **facts))
+        connection.execute(update(table).where(table.c.id == id_).values(role=role, origin=origin, **facts))
         if old.role != role:
             done.append(f"now {role}, was {old.role}")
     if anchors:

@@ -463,13 +463,13 @@ SELECT t.label AS target, s.rank, s.noise_mag, s.noise_mag_err, s.noise_robust_m
           JOIN source r ON r.id = n.source_id WHERE n.solution_id = s.id ORDER BY r.id)) AS reference_labels,
        s.n_frames, s.n_points
   FROM solution s
-  JOIN source t ON t.id = s.target_id AND t.removed_at IS NULL
+  JOIN source t ON t.id = s.target_id AND t.removed_at IS NULL AND t.role IN ('asteroid', 'variable')
   JOIN aperture a ON a.id = s.aperture_id""",
     "light_curve": """
 SELECT t.label AS target, s.rank, f.number AS frame, f.jd_utc_mid, p.mag, p.mag_err, s.aperture_id, s.weighting
   FROM solution s
   JOIN solution_point p ON p.solution_id = s.id
-  JOIN source t ON t.id = s.target_id AND t.removed_at IS NULL
+  JOIN source t ON t.id = s.target_id AND t.removed_at IS NULL AND t.role IN ('asteroid', 'variable')
   JOIN frame f ON f.id = p.frame_id""",
     "best_light_curve": """
 SELECT target, frame, jd_utc_mid, mag, mag_err FROM light_curve WHERE rank = 1""",

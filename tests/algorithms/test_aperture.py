@@ -92,14 +92,15 @@ def test_sky_of_normal_noise(scatter):
     assert sigma.mean() == pytest.approx(scatter, rel=0.004)
 
 
-@pytest.mark.parametrize(("scatter", "most"), [(1.5, 2.0), (0.7, 3.0)])
+@pytest.mark.parametrize(("scatter", "most"), [(1.5, 2.0), (0.7, 4.5)])
 def test_sky_of_integers_is_not_quantised(scatter, most):
     """Skies at random levels, rounded to integers: plain medians err with 0.29 ADU, whatever the number of pixels."""
     rng = np.random.default_rng(3)
     level = rng.uniform(399.5, 400.5, 400)
     stamps = np.round(level[:, None, None] + rng.normal(0, scatter, (400, SIZE, SIZE))).astype(np.float32)
     sky, sigma, n = _sky(stamps)
-    assert np.median(stamps[:, :20].reshape(400, -1), axis=1).astype(int).tolist() == np.round(level).astype(int).tolist()
+    plain = np.median(stamps[:, YY > 40], axis=1)
+    assert (plain - level).var() * n.mean() / scatter**2 > 20
     assert (sky - level).var() * n.mean() / scatter**2 < most
     assert sigma.mean() == pytest.approx(np.hypot(scatter, np.sqrt(1 / 12)), rel=0.02)
 
@@ -109,7 +110,8 @@ def test_sky_with_stars_in_the_ring():
     rng = np.random.default_rng(4)
     stamps = rng.normal(400.0, 1.5, (200, SIZE, SIZE))
     for stamp in stamps:
-        for r, angle, height in zip(rng.uniform(10, 27, 8), rng.uniform(0, 7, 8), 10 ** rng.uniform(0.5, 3, 8), strict=True):
+        for _ in range(8):
+            r, angle, height = rng.uniform(10, 27), rng.uniform(0, 7), 10 ** rng.uniform(0.5, 3)
             r2 = (XX - CENTRE - r * np.cos(angle)) ** 2 + (YY - CENTRE - r * np.sin(angle)) ** 2
             stamp += height * (1 + r2 / 5.5) ** -3.0
     sky, sigma, _ = _sky(stamps)
@@ -199,7 +201,7 @@ def test_errors_are_the_scatter_of_fluxes(amplitude, rounded):
         frames += rng.normal(rng.uniform(0, 1, (n // 10, 1, 1)), sigma, frames.shape)
         frames = np.round(frames) if rounded else frames
         found = measure_apertures(
-            frames, [30.2] * (n // 10), [29.6] * (n // 10), radii_px=[4.0, 8.0], annulus_inner_px=10, annulus_outer_px=14
+            frames, 30.2, 29.6, radii_px=[4.0, 8.0], annulus_inner_px=10, annulus_outer_px=14
         )
         scatters.append(found.flux_adu)
         errors.append(
@@ -240,7 +242,7 @@ def test_bits_do_not_depend_on_the_batch():
 
     def measure(size):
         parts = [
-            measure_apertures(stamps[p], x[p], y[p], radii_px=[2.5, 6.0], annulus_inner_px=[10, 12], annulus_outer_px=25)
+            measure_apertures(stamps[p], x[p], y[p], radii_px=[2.5, 6], annulus_inner_px=[10, 12], annulus_outer_px=25)
             for p in (slice(i, i + size) for i in range(0, n, size))
         ]
         return [np.concatenate([getattr(part, name) for part in parts]).tobytes() for name in Apertures.__slots__]

@@ -1,0 +1,279 @@
+"""`photdb demo`: a simulated night from its frames to its light curve, by the commands that a user would type."""
+
+import contextlib
+import os
+import shlex
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from photdb.cli.common import Console, workers_option
+from photdb.errors import PhotdbError
+
+if TYPE_CHECKING:
+    from photdb.simulate import NightPlan, Truth
+
+PROJECT: Final = "demo.photdb"
+#: The file by which a folder is known to be a demo's, and what it says.
+ABOUT: Final = "about.txt"
+_MARK: Final = "A night simulated by `photdb demo`"
+_TEXT: Final = f"""{_MARK}, and what photdb made of it.
+
+frames/            the frames, and in truth.npz what is true of them (photdb.simulate.load_truth)
+{PROJECT}        the project: go on with it in this folder, for instance `photdb status`
+export/            everything in it as text files
+light_curve.png    the best light curve over the truth
+"""
+#: An observer is taken to see on the curves what the light of others shifts by more than this many errors.
+_SEEN: Final = 2.0
+#: How often references are checked and rejected before the rest is taken as good.
+_CHECKS: Final = 4
+
+
+@click.command()
+@click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path), default="photdb-demo")
+@click.option("--frames", "n_frames", type=click.IntRange(30, 5000), help="How many frames.  [default: 60]")
+@click.option("--full", is_flag=True, help="A night of full size: 1388 frames of 1280 × 1024, 3.6 GB.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Another seed, another night.")
+@click.option("--overwrite", is_flag=True, help="Make a former demo in DIR anew.")
+@workers_option
+def demo_command(
+    folder: Path, n_frames: int | None, full: bool, seed: int, overwrite: bool, workers: int | None
+) -> None:
+    r"""Simulate a night into DIR (photdb-demo by default) and take it from frames to the light curve and its error.
+
+    Each command is shown as you would type it. The night is like AsPyLib's example: an asteroid crosses a reference and
+    a faint star, another reference drifts, the mount is recentred, moonlight slopes the sky, fog ends it all. What an
+    observer's eye decides, the crossings, is taken from the truth of the simulation; references are rejected on
+    the advice of `photdb check`.
+
+    \b
+    Example:
+      photdb demo
+      photdb demo /data/demo --full
+    """
+    from photdb.simulate import ganymed, simulate_night
+
+    if full and n_frames is not None:
+        raise click.UsageError("--full has its own number of frames: leave out --frames")
+    plan = ganymed(seed=seed) if full else _plan(n_frames or 60, seed)
+    _make_room(folder, plan, overwrite=overwrite)
+    click.echo(
+        f"Simulating {plan.n_frames} frames of {plan.width_px} × {plan.height_px}, {_size_mb(plan):.0f} MB, in"
+        f" {folder / 'frames'}."
+    )
+    n_threads = workers or os.cpu_count() or 1
+    with Console(None, 0).progress("simulate", plan.n_frames) as advance:
+        truth = simulate_night(folder / "frames", plan, workers=n_threads, progress=lambda: advance(1))
+    click.echo(f"$ cd {shlex.quote(str(folder))}")
+    with _inside(folder):
+        _session(truth, [] if workers is None else ["-j", str(workers)])
+        click.echo(_compare(truth))
+    click.echo(f"The light curve over the truth: {folder / 'light_curve.png'}. Go on there: photdb status, reject, solve …")
+
+
+def _plan(n_frames: int, seed: int) -> "NightPlan":
+    from photdb.simulate import NightPlan
+
+    plan = NightPlan(seed=seed)
+    # More frames in the same night leave less time for each, the longer exposures and the read-out included.
+    cadence_s = plan.duration_h * 3600.0 / (n_frames - 1)
+    return replace(plan, n_frames=n_frames, exposure_s=min(plan.exposure_s, round(0.9 * cadence_s / 2.2, 3)))
+
+
+def _size_mb(plan: "NightPlan") -> float:
+    return 1e-6 * plan.n_frames * (2 * plan.width_px * plan.height_px + 5760)
+
+
+def _make_room(folder: Path, plan: "NightPlan", *, overwrite: bool) -> None:
+    """Make the folder, empty of a former demo.
+
+    Raises
+    ------
+    PhotdbError
+        It holds something else, or a former demo that is not to be overwritten, or the disk is too small.
+    """
+    from photdb.store.lock import WriterLock
+
+    if folder.exists() and not folder.is_dir():
+        raise PhotdbError(f"{folder} is a file: name a folder for the demo")
+    if folder.is_dir() and any(folder.iterdir()):
+        about = folder / ABOUT
+        if not about.is_file() or not about.read_text(encoding="utf-8", errors="replace").startswith(_MARK):
+            raise PhotdbError(f"{folder} is not empty, and not a former demo: name another folder")
+        if not overwrite:
+            raise PhotdbError(f"{folder} holds a former demo: --overwrite makes it anew, its decisions are lost then")
+        lock = WriterLock(folder / PROJECT)
+        lock.acquire("photdb demo")
+        try:
+            for pattern in (PROJECT, f"{PROJECT}-journal", "light_curve.png", "frames/night-*.fits", "frames/truth.npz"):
+                for path in folder.glob(pattern):
+                    path.unlink()
+        finally:
+            lock.release()
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    free_mb = 1e-6 * shutil.disk_usage(existing).free
+    if free_mb < 1.05 * _size_mb(plan):
+        raise PhotdbError(f"the frames need {_size_mb(plan):.0f} MB, and only {free_mb:.0f} MB are free in {existing}")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ABOUT).write_text(_TEXT, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _inside(folder: Path) -> Iterator[None]:
+    """Be where the user would be: in the folder, where its project is the only one."""
+    named = os.environ.pop("PHOTDB_PROJECT", None)
+    try:
+        with contextlib.chdir(folder):
+            yield
+    finally:
+        if named is not None:
+            os.environ["PHOTDB_PROJECT"] = named
+
+
+def _type(*args: str) -> None:
+    """Show a command and run it, as if it had been typed."""
+    from photdb.cli import cli
+
+    click.echo(f"\n$ photdb {shlex.join(args)}")
+    if code := cli.main(list(args), prog_name="photdb", standalone_mode=False):
+        click.get_current_context().exit(code)  # interrupted, which it has said
+
+
+def _ask(sql: str) -> list[Any]:
+    from photdb.store.project import Project
+
+    with Project.read(Path(PROJECT)) as project:
+        return list(project.connection.exec_driver_sql(sql).all())
+
+
+def _session(truth: "Truth", workers: Sequence[str]) -> None:
+    """Do what an observer would do, from the frames to the exported curves."""
+    _type("init", "frames", "-p", PROJECT)
+    _type("qc", "--min-range", "8000", "--max-nonuniformity", "12", *workers)
+    _type("shifts", "--max-residual", "1", *workers)
+    ends = _ask("SELECT min(number), max(number) FROM frame_status WHERE accepted")[0]
+    for column, (label, role) in enumerate(zip(truth.labels, truth.roles, strict=True)):
+        clicked: list[str] = []
+        for name, number in list(zip(("first", "last"), ends, strict=True))[: 2 if role == "asteroid" else 1]:
+            x, y = truth.x_px[number - 1, column], truth.y_px[number - 1, column]
+            clicked += ["--at", name, f"{x:.1f}", f"{y:.1f}"]
+        _type("select", role, label, *clicked)
+    _type("measure", *workers)
+    for intervals, label in _crossings(truth):
+        click.echo(
+            f"\nWhere {label} crosses a star, its curves differ the more, the larger the aperture. An observer sees it in"
+            " them; here the truth tells the frames."
+        )
+        _type("reject", "frames", *intervals, "--source", label, "--reason", "crosses a star")
+    for _ in range(_CHECKS):
+        _type("check")
+        advised = _ask(
+            "SELECT k.advice FROM reference_check k WHERE k.advice LIKE '%: photdb reject %' AND k.aperture_id ="
+            " (SELECT id FROM aperture WHERE removed_at IS NULL ORDER BY radius_px LIMIT 1)"
+        )
+        if not advised:
+            break
+        for (advice,) in advised:
+            reason, _, command = advice.rpartition(": photdb ")
+            _type(*shlex.split(command), "--reason", reason)
+    _type("solve", "--weighting", "all")
+    _type("status")
+    _type("export", "export")
+    click.echo()
+
+
+def _crossings(truth: "Truth") -> Iterator[tuple[list[str], str]]:
+    """Give the intervals of frames where an observer would see the light of others in a target's curve."""
+    import numpy as np
+
+    from photdb.simulate import contamination, expected_error_mag
+    from photdb.wording import numbers
+
+    radii = [r for (r,) in _ask("SELECT radius_px FROM aperture WHERE removed_at IS NULL ORDER BY radius_px")]
+    radius_px = radii[len(radii) // 2]
+    shift_mag = 2.5 / np.log(10.0) * contamination(truth, radius_px) / truth.flux_adu
+    seen = shift_mag > _SEEN * expected_error_mag(truth, radius_px)
+    for column, (label, role) in enumerate(zip(truth.labels, truth.roles, strict=True)):
+        hit = (np.flatnonzero(seen[:, column]) + 1).tolist()
+        if role in ("asteroid", "variable") and hit:
+            yield numbers(hit, most=len(hit)).split(", "), label
+
+
+def _compare(truth: "Truth") -> str:
+    """Draw the best curve over the truth; gives its error against the truth, in words."""
+    import math
+
+    import numpy as np
+
+    from photdb.algorithms.differential import (
+        differential_error,
+        differential_magnitude,
+        instrumental_magnitude,
+        magnitude_error,
+    )
+    from photdb.simulate import expected_error_mag
+    from photdb.store.arrays import columns, read_cube, read_frames
+    from photdb.store.project import Project
+    from photdb.viewers.curves import light_curve_figure
+
+    with Project.read(Path(PROJECT)) as project:
+        connection = project.connection
+        best = connection.exec_driver_sql(
+            "SELECT s.*, t.label, a.radius_px, a.annulus_inner_px, a.annulus_outer_px FROM solution s"
+            " JOIN source t ON t.id = s.target_id JOIN aperture a ON a.id = s.aperture_id WHERE s.rank = 1"
+            " ORDER BY t.role, t.id"
+        ).first()
+        if best is None:
+            raise PhotdbError("no curve could be made of this night: try another seed, or more frames")
+        frames = read_frames(connection)
+        source_ids, weights = columns(
+            connection, "SELECT source_id, weight FROM solution_reference WHERE solution_id = ?", "if", (best.id,)
+        )
+        flux, flux_err = (
+            cube[:, :, 0]
+            for cube in read_cube(
+                connection,
+                ("flux_adu", "flux_err_adu"),
+                frame_ids=frames.id,
+                source_ids=[best.target_id, *source_ids.tolist()],
+                aperture_ids=[best.aperture_id],
+            )
+        )
+        points = columns(connection, "SELECT frame_id FROM solution_point WHERE solution_id = ?", "i", (best.id,))[0]
+        labels = dict(connection.exec_driver_sql("SELECT id, label FROM source").tuples().all())
+    # The whole series, so that what was left out can be shown too.
+    mags, errors = instrumental_magnitude(flux).T, magnitude_error(flux, flux_err).T
+    mag = differential_magnitude(mags[0], mags[1:], weights)
+    mag_err = differential_error(errors[0], errors[1:], weights)
+    kept = np.isin(frames.id, points)
+    place = [truth.file_names.index(Path(path).name) for path in frames.path]
+    true_mag = truth.mag[place, truth.labels.index(best.label)]
+    true_mag = true_mag + np.mean((mag - true_mag)[kept])
+    error = np.sqrt(np.mean(np.square(mag - true_mag)[kept]))
+
+    n_sky_px = math.pi * (best.annulus_outer_px**2 - best.annulus_inner_px**2)
+    expected = expected_error_mag(truth, best.radius_px, n_sky_px=n_sky_px)[place].T
+    ensemble = [truth.labels.index(labels[id_]) for id_ in source_ids.tolist()]
+    theory = differential_error(expected[truth.labels.index(best.label)], expected[ensemble], weights)
+    theory = np.sqrt(np.mean(np.square(theory[kept])))
+    figure = light_curve_figure(
+        frames.jd_utc_mid,
+        mag,
+        mag_err,
+        left_out=~kept,
+        number=frames.number,
+        model=true_mag,
+        model_label="truth",
+        title=f"{best.label}, simulated: noise {1000 * best.noise_mag:.2f} mmag, error {1000 * error:.2f} mmag rms",
+    )
+    figure.savefig("light_curve.png")
+    return (
+        f"The best curve of {best.label} differs from the truth by {1000 * error:.2f} mmag rms (a constant removed,"
+        f" {best.n_points} frames); its noise_mag is {1000 * best.noise_mag:.2f} ± {1000 * best.noise_mag_err:.2f} mmag,"
+        f" and the CCD equation expects {1000 * theory:.2f} mmag."
+    )

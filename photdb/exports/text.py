@@ -1,0 +1,405 @@
+"""A whole session as numbered text files that explain themselves: what AsPyLib's last step writes, and more.
+
+=====================================================  ================================================================
+NAME-01_frames.txt                                     number, time, exposure, accepted or why not, path
+NAME-02_quality.txt                                    dynamic range, background, uniformity, stars, FWHM of each frame
+NAME-03_shifts.txt                                     where each frame lies against the reference frame
+NAME-04_positions.txt                                  fitted position of each source in each frame
+NAME-05_instrumental_magnitudes_aperture_N_rR.txt      −2.5 log10(flux) of each source in each frame; a file an aperture
+NAME-06_reference_check.txt                            each reference against the mean of the others
+NAME-07_combinations_TARGET.txt                        the best combinations of a target, ten by default
+NAME-08_best_diff_magnitudes_TARGET.txt                their light curves, side by side
+NAME-09_rejections.txt                                 what is left out, and why
+=====================================================  ================================================================
+
+Columns are separated by tabs: spreadsheets open the files as they are, and `numpy.loadtxt(file)` reads those that hold
+only numbers (04, 05, 08; also 02 and 03), `numpy.loadtxt(file, delimiter="\\t", usecols=...)` the others, whose columns
+of text come last. Lines that start with `#` say what the file is; the last of them names the columns, with units at the
+ends of the names. A missing number is `nan`, a missing text `-`. Frames are in time order, pixels are counted from
+(0, 0), times are Julian dates of mid-exposure, UTC. No file holds a date of its making: the same data and decisions give
+the same bytes. Fluxes, skies and peaks are in the view `instrumental` (`photdb export DIR --view instrumental`).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from photdb import __version__
+from photdb.algorithms.differential import instrumental_magnitude, magnitude_error
+from photdb.algorithms.flags import MEANING
+from photdb.exports.files import Draft, safe_name, write_files
+from photdb.store.arrays import (
+    Frames,
+    Source,
+    columns,
+    read_apertures,
+    read_by_frame,
+    read_cube,
+    read_frames,
+    read_sources,
+)
+from photdb.store.project import Project, driver
+
+#: The first words of every file.
+MARK: Final = "# photdb export: "
+
+#: Digits of a Julian date (a millisecond), of magnitudes, and of positions.
+JD, MAG, PX = 8, 5, 3
+
+Columns = list[tuple[str, list[str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Night:
+    """What all files draw on."""
+
+    project: Project
+    frames: Frames
+    sources: list[Source]
+    stem: str
+
+    def common(self) -> Columns:
+        """Give the columns that open every file with a line a frame."""
+        return [
+            ("frame", _whole(self.frames.number)),
+            ("jd_utc_mid", _fixed(self.frames.jd_utc_mid, JD)),
+            ("accepted", _whole(self.frames.accepted)),
+        ]
+
+    def draft(self, name: str, about: str, notes: Iterable[str], data: Columns) -> Draft:
+        """Lay out a file."""
+        head = [
+            f"{MARK}{_clean(about)}",
+            f"# project {self.stem}, photdb {__version__}",
+            *(f"# {_clean(note)}" for note in notes),
+            "# " + "\t".join(_clean(heading) for heading, _ in data),
+        ]
+        lines = ["\t".join(row) for row in zip(*(cells for _, cells in data), strict=True)]
+        return Draft(f"{self.stem}-{name}.txt", "\n".join(head + lines) + "\n", MARK)
+
+    def query(self, sql: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Read rows."""
+        rows: list[tuple[Any, ...]] = driver(self.project.connection).execute(sql, arguments).fetchall()
+        return rows
+
+
+def export_text(project: Project, folder: Path, *, overwrite: bool = False) -> list[Path]:
+    """Write all that was measured and found as numbered text files; see the module.
+
+    Stages that were not run yet leave their files out. What is out of date is exported as it is.
+
+    Parameters
+    ----------
+    project : Project
+        Open for reading is enough.
+    folder : Path
+        Where to; made if need be.
+    overwrite : bool
+        Also files of the same name that no export made.
+
+    Returns
+    -------
+    list of Path
+        The files.
+
+    Raises
+    ------
+    PhotdbError
+        A file that no export made is in the way.
+    """
+    raw = driver(project.connection)
+    raw.execute("BEGIN")  # one state of the project in all files, whatever another process writes meanwhile
+    try:
+        frames = read_frames(project.connection)
+        night = _Night(project, frames, read_sources(project.connection), safe_name(project.path.stem, set()))
+        drafts = [draft for part in _PARTS for draft in part(night)]
+    finally:
+        raw.execute("ROLLBACK")
+    return write_files(folder, drafts, overwrite=overwrite)
+
+
+def _frames(night: _Night) -> Iterator[Draft]:
+    rows = night.query(
+        "SELECT number, airmass, reasons FROM frame_status ORDER BY jd_utc_mid IS NULL, jd_utc_mid, path"
+    )
+    yield night.draft(
+        "01_frames",
+        "the frames",
+        ["accepted: 1, or 0 for the reasons in the last column"],
+        [
+            *night.common(),
+            ("exposure_s", _fixed(night.frames.exposure_s, 3)),
+            ("airmass", _fixed([r[1] for r in rows], 4)),
+            ("path", [_clean(path) for path in night.frames.path]),
+            ("reasons", [_clean(r[2]) for r in rows]),
+        ],
+    )
+
+
+def _by_frame(night: _Night, table: str, digits: dict[str, int]) -> Columns:
+    values = read_by_frame(night.project.connection, table, list(digits), night.frames)
+    return [(name, _fixed(v, n)) for (name, n), v in zip(digits.items(), values, strict=True)]
+
+
+def _quality(night: _Night) -> Iterator[Draft]:
+    if not night.query("SELECT 1 FROM frame_quality LIMIT 1"):
+        return
+    digits = {"min_adu": 1, "max_adu": 1, "range_adu": 1, "background_adu": 3, "background_scatter_adu": 3}
+    digits |= {"nonuniformity_adu": 3, "n_stars": 0, "fwhm_px": 3, "elongation": 3, "n_saturated_px": 0, "flags": 0}
+    notes = [
+        "range_adu: max_adu - min_adu; nonuniformity_adu: difference between medians of different areas",
+        *_flag_notes(0, 3),
+    ]
+    data = [*night.common(), *_by_frame(night, "frame_quality", digits)]
+    yield night.draft("02_quality", "quality of the frames", notes, data)
+
+
+def _shifts(night: _Night) -> Iterator[Draft]:
+    if not night.query("SELECT 1 FROM shift LIMIT 1"):
+        return
+    ((number,),) = night.query(
+        "SELECT f.number FROM project p LEFT JOIN frame f ON f.id = p.reference_frame_id WHERE p.id = 1"
+    )
+    digits = {"dx_px": 4, "dy_px": 4, "rotation_deg": 5, "scale": 7, "n_matched": 0, "residual_px": 4, "flags": 0}
+    notes = [
+        f"p = c + scale * Rot(rotation) * (p_ref - c) + (dx, dy); p_ref in the reference frame, {number};"
+        " c = ((width - 1)/2, (height - 1)/2); rotation positive from x to y",
+        *_flag_notes(3, 8),
+    ]
+    data = [*night.common(), *_by_frame(night, "shift", digits)]
+    yield night.draft("03_shifts", "shifts of the frames", notes, data)
+
+
+def _positions(night: _Night) -> Iterator[Draft]:
+    frame, source, x, y, flags = columns(
+        night.project.connection,
+        "SELECT frame_id, source_id, x_px, y_px, flags FROM centroid ORDER BY frame_id, source_id",
+        "iifff",
+    )
+    if not frame.size:
+        return
+    data = night.common()
+    for s in night.sources:
+        of = source == s.id
+        place = _places(night.frames.id, frame[of])
+        for heading, values, digits in ((f"x_px {s.label}", x, PX), (f"y_px {s.label}", y, PX)):
+            data.append((heading, _fixed(_spread(values[of], place, night.frames.id.size), digits)))
+        data.append((f"flags {s.label}", _fixed(_spread(flags[of], place, night.frames.id.size), 0)))
+    notes = ["fitted centres, the centre of the first pixel is (0, 0)", _source_note(night), *_flag_notes(8, 16)]
+    yield night.draft("04_positions", "positions of the sources", notes, data)
+
+
+def _instrumental(night: _Night) -> Iterator[Draft]:
+    if not night.query("SELECT 1 FROM flux LIMIT 1"):
+        return
+    for aperture in read_apertures(night.project.connection):
+        cubes = read_cube(
+            night.project.connection,
+            ("flux_adu", "flux_err_adu", "flags"),
+            frame_ids=night.frames.id,
+            source_ids=[s.id for s in night.sources],
+            aperture_ids=[aperture.id],
+        )
+        flux, flux_err, flags = (cube[:, :, 0] for cube in cubes)
+        mag, err = instrumental_magnitude(flux), magnitude_error(flux, flux_err)
+        data = night.common()
+        for k, s in enumerate(night.sources):
+            data.append((f"mag {s.label}", _fixed(mag[:, k], MAG)))
+            data.append((f"mag_err {s.label}", _fixed(err[:, k], MAG)))
+            data.append((f"flags {s.label}", _fixed(flags[:, k], 0)))
+        yield night.draft(
+            f"05_instrumental_magnitudes_aperture_{aperture.id}_r{aperture.radius_px:g}",
+            f"instrumental magnitudes in aperture {aperture.id}",
+            [
+                f"radius {aperture.radius_px:g} px, sky ring {aperture.annulus_inner_px:g} to"
+                f" {aperture.annulus_outer_px:g} px",
+                "mag: -2.5 log10(flux in ADU), as measured, rejected frames included; mag_err: by the CCD equation",
+                _source_note(night),
+                *_flag_notes(1, 2),
+                *_flag_notes(8, 32),
+            ],
+            data,
+        )
+
+
+def _reference_check(night: _Night) -> Iterator[Draft]:
+    rows = night.query(
+        "SELECT a.id, a.radius_px, k.scatter_mag, k.expected_mag, k.drift_mag, k.worst_jump_mag, f.number, k.n_frames,"
+        " s.label, k.advice FROM reference_check k JOIN source s ON s.id = k.source_id AND s.removed_at IS NULL"
+        " JOIN aperture a ON a.id = k.aperture_id AND a.removed_at IS NULL"
+        " LEFT JOIN frame f ON f.id = k.worst_frame_id ORDER BY a.radius_px, a.annulus_inner_px, a.id, s.id"
+    )
+    if not rows:
+        return
+    yield night.draft(
+        "06_reference_check",
+        "each reference against the mean of the others",
+        [
+            "scatter_mag: over accepted frames; expected_mag: what the flux errors predict for it; drift_mag: rms of"
+            " the smoothed curve; worst_jump_mag: the largest step between neighbours, at worst_frame",
+        ],
+        _cells(
+            rows,
+            ("aperture", 0),
+            ("radius_px", 2),
+            ("scatter_mag", MAG),
+            ("expected_mag", MAG),
+            ("drift_mag", MAG),
+            ("worst_jump_mag", MAG),
+            ("worst_frame", 0),
+            ("n_frames", 0),
+            ("reference", None),
+            ("advice", None),
+        ),
+    )
+
+
+def _solutions(night: _Night) -> Iterator[Draft]:
+    taken: set[str] = set()
+    for target in night.sources:
+        solutions = night.query(
+            "SELECT s.id, s.rank, s.noise_mag, s.noise_mag_err, s.noise_robust_mag, s.drift_mag, s.aperture_id,"
+            " a.radius_px, a.annulus_inner_px, a.annulus_outer_px, s.n_references, s.n_frames, s.n_points, s.weighting,"
+            " (SELECT group_concat(label, ', ') FROM (SELECT r.label FROM solution_reference n"
+            "   JOIN source r ON r.id = n.source_id WHERE n.solution_id = s.id ORDER BY r.id))"
+            " FROM solution s JOIN aperture a ON a.id = s.aperture_id WHERE s.target_id = ? ORDER BY s.rank",
+            (target.id,),
+        )
+        if not solutions:
+            continue
+        name = safe_name(target.label, taken)
+        yield night.draft(
+            f"07_combinations_{name}",
+            f"the best combinations for {target.role} {target.label}",
+            [
+                "noise_mag: scatter of the curve minus its smoothed copy, in the n_frames frames that all combinations"
+                " are compared on; noise_robust_mag: the same, blind to outliers",
+                "drift_mag: rms of the references' own slow drifts against each other; n_points: points of the curve",
+            ],
+            _cells(
+                [row[1:] for row in solutions],
+                ("rank", 0),
+                ("noise_mag", MAG),
+                ("noise_mag_err", MAG),
+                ("noise_robust_mag", MAG),
+                ("drift_mag", MAG),
+                ("aperture", 0),
+                ("radius_px", 2),
+                ("annulus_inner_px", 2),
+                ("annulus_outer_px", 2),
+                ("n_references", 0),
+                ("n_frames", 0),
+                ("n_points", 0),
+                ("weighting", None),
+                ("references", None),
+            ),
+        )
+        data = night.common()
+        for id_, rank, *_ in solutions:
+            frame, mag, err = columns(
+                night.project.connection,
+                "SELECT frame_id, mag, mag_err FROM solution_point WHERE solution_id = ? ORDER BY frame_id",
+                "iff",
+                (id_,),
+            )
+            place = _places(night.frames.id, frame)
+            data.append((f"mag_{rank}", _fixed(_spread(mag, place, night.frames.id.size), MAG)))
+            data.append((f"mag_err_{rank}", _fixed(_spread(err, place, night.frames.id.size), MAG)))
+        yield night.draft(
+            f"08_best_diff_magnitudes_{name}",
+            f"the best light curves of {target.role} {target.label}",
+            [
+                "differential magnitudes: the target's minus the mean of its references'",
+                f"mag_1, mag_err_1: the quietest curve; the combinations are in {night.stem}-07_combinations_{name}.txt",
+            ],
+            data,
+        )
+
+
+def _rejections(night: _Night) -> Iterator[Draft]:
+    rows = night.query(
+        "SELECT frame, aperture_id, overruled, kind, source, stage, reason FROM excluded"
+        " ORDER BY kind, stage, source, aperture_id, frame, reason"
+    )
+    yield night.draft(
+        "09_rejections",
+        "what is left out, and why",
+        [
+            "left out is the conjunction of frame, aperture and source; nan or - means all of them",
+            "overruled: 1 where the user accepted the frame against the rule",
+        ],
+        _cells(
+            rows,
+            ("frame", 0),
+            ("aperture", 0),
+            ("overruled", 0),
+            ("by", None),
+            ("source", None),
+            ("stage", None),
+            ("reason", None),
+        ),
+    )
+
+
+_PARTS: Final = (
+    _frames,
+    _quality,
+    _shifts,
+    _positions,
+    _instrumental,
+    _reference_check,
+    _solutions,
+    _rejections,
+)
+
+
+def _cells(rows: Sequence[Sequence[Any]], *headings: tuple[str, int | None]) -> Columns:
+    """Give the columns of rows: numbers with so many digits, or text (None)."""
+    out = []
+    for i, (name, digits) in enumerate(headings):
+        values = [row[i] for row in rows]
+        out.append((name, [_clean(v) for v in values] if digits is None else _fixed(values, digits)))
+    return out
+
+
+def _fixed(values: ArrayLike, digits: int) -> list[str]:
+    """Format numbers with so many digits behind the point; None, NaN and infinities are `nan`."""
+    array = np.asarray(values, dtype=np.float64)
+    return [f"{v:.{digits}f}" if ok else "nan" for v, ok in zip(array.tolist(), np.isfinite(array), strict=True)]
+
+
+def _whole(values: NDArray[Any]) -> list[str]:
+    return [str(int(v)) for v in values]
+
+
+def _clean(text: Any) -> str:
+    """Keep a text in its cell: no tabs, no line breaks; `-` for none."""
+    return "".join(c if c.isprintable() else " " for c in str(text)).strip() if text else "-"
+
+
+def _places(ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.intp]:
+    order = np.argsort(ids)
+    return order[np.searchsorted(ids[order], wanted)]
+
+
+def _spread(values: NDArray[np.float64], place: NDArray[np.intp], n: int) -> NDArray[np.float64]:
+    out = np.full(n, np.nan)
+    out[place] = values
+    return out
+
+
+def _source_note(night: _Night) -> str:
+    return "sources: " + ", ".join(f"{s.label} ({s.role})" for s in night.sources)
+
+
+def _flag_notes(first_bit: int, end_bit: int) -> list[str]:
+    """Explain the flags that can stand in a file, of which a cell holds the sum: bits `first_bit` to `end_bit` - 1."""
+    return [
+        f"flag {int(flag)}, {flag.name}: {meaning}"
+        for flag, meaning in MEANING.items()
+        if 1 << first_bit <= int(flag) < 1 << end_bit
+    ]

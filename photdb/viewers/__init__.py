@@ -1,0 +1,1 @@
+"""Plots: arrays become matplotlib figures."""

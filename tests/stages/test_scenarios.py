@@ -1,0 +1,399 @@
+"""Decisions made late, frames that come late, stars that change their role: what stays, and what is computed anew."""
+
+import os
+
+import pytest
+from nights import DECISIONS, N_FRAMES, N_SOURCES, small_steps
+
+#: What no decision about frames and sources changes.
+MEASURED = ("frame", "frame_quality", "detection", "shift", "centroid", "flux")
+
+
+def points(night, target="Ganymed"):
+    return [n for (n,) in night.rows("SELECT frame FROM best_light_curve WHERE target = ? ORDER BY frame", target)]
+
+
+@pytest.mark.parametrize("which", ["first", "reference frame"])
+def test_rejecting_a_frame_recomputes_check_and_solve_alone(night, reads, which):
+    number = 1 if which == "first" else night.one(
+        "SELECT number FROM frame WHERE id = (SELECT reference_frame_id FROM project)"
+    )
+    before, runs, solutions = night.snapshot(*MEASURED), night.runs(), night.snapshot("solution_point")
+    assert number in points(night)
+    night.photdb("reject", "frames", number, "--reason", "a bird")
+    assert night.work() == {"check": 1, "solve": 2}
+    night.photdb("run")
+    assert night.states() == dict.fromkeys(night.states(), "done")
+    assert night.runs() - runs == {"check": 1, "solve": 1}
+    assert night.snapshot(*MEASURED) == before
+    assert reads.pixels == reads.cutouts == reads.digests == []
+    assert points(night) == [n for n in range(1, N_FRAMES + 1) if n != number]
+    night.photdb("accept", "frames", number)
+    night.photdb("run")
+    assert night.snapshot("solution_point") == solutions
+
+
+def test_rejections_of_sources_and_apertures_recompute_check_and_solve_alone(night, reads):
+    before = night.snapshot(*MEASURED)
+    solved = night.snapshot("reference_check", "search", "solution", "solution_point")
+    for decision in (
+        ("source", "R2"),
+        ("aperture", "3"),
+        ("source", "R4", "--aperture", "1"),
+        ("frames", "3-5", "--source", "R1"),
+        ("frames", "7", "--source", "Ganymed", "--aperture", "2"),
+    ):
+        night.photdb("reject", *decision)
+        assert set(night.work()) == {"solve"} | ({"check"} - {"check" if "Ganymed" in decision else ""}), decision
+        night.photdb("run")
+        assert night.work() == {}
+        night.photdb("accept", *decision)
+        night.photdb("run")
+        assert night.snapshot(*MEASURED) == before
+        assert night.snapshot("reference_check", "search", "solution", "solution_point") == solved
+    assert reads.pixels == reads.cutouts == []
+
+
+def test_rejecting_the_target_or_all_of_something_says_so(night):
+    night.photdb("reject", "source", "V1")
+    night.photdb("run")
+    assert night.work() == {}
+    night.photdb("reject", "source", "Ganymed")
+    assert "no target" in " ".join(night.status()["stages"][-1]["reasons"])
+    night.photdb("accept", "source", "Ganymed")
+    for label in ("R1", "R2", "R3", "R4"):
+        night.photdb("reject", "source", label)
+    assert night.photdb("run").stderr.count("no reference") == 1
+    night.photdb("accept", "source", "R1")
+    night.photdb("run")
+    assert night.work() == {}
+    assert night.one("SELECT reference_labels FROM best_combination WHERE target = 'Ganymed' AND rank = 1") == "R1"
+
+
+@pytest.mark.parametrize("what", ["frames", "apertures"])
+def test_nothing_left_is_an_answer_not_a_loop(night, what):
+    if what == "frames":
+        night.photdb("reject", "frames", f"1-{N_FRAMES}")
+    else:
+        for (aperture,) in night.rows("SELECT id FROM aperture WHERE removed_at IS NULL"):
+            night.photdb("reject", "aperture", aperture)
+    result = night.photdb("run")
+    assert "too few frames" in result.stderr or "no aperture" in result.stderr
+    assert night.rows("SELECT * FROM best_light_curve") == []
+    assert night.work() == {}
+
+
+def test_earlier_frames_added_later_leave_numbers_and_decisions(night):
+    decisions = night.snapshot(*DECISIONS)
+    numbers = dict(night.rows("SELECT path, number FROM frame"))
+    result = night.photdb("add", night.folder / "early")
+    assert "earlier than frames the project had" in result.stderr
+    assert night.snapshot(*DECISIONS) == decisions
+    now = dict(night.rows("SELECT path, number FROM frame"))
+    assert {path: now[path] for path in numbers} == numbers
+    assert sorted(now[path] for path in set(now) - set(numbers)) == [21, 22, 23, 24]
+    night.photdb("run")
+    assert night.snapshot(*DECISIONS) == decisions
+    in_time = night.rows("SELECT frame FROM best_light_curve WHERE target = 'Ganymed' ORDER BY jd_utc_mid")
+    assert [n for (n,) in in_time] == [21, 22, 23, 24, *range(1, 21)]
+    # `first` is the first in time, whatever its number
+    assert "frame first" in night.photdb("select", "variable", "V2", "--at", "first", *night.place("C1", 1)).stderr
+    assert night.one("SELECT frame_id FROM source_anchor a JOIN source s ON s.id = source_id AND label = 'V2'") == 21
+
+
+def test_adding_frames_late_gives_what_all_at_once_gives(night, night_at):
+    whole = night_at("new", "whole")
+    for other in (night, whole):
+        if other is whole:
+            whole.photdb("add", whole.folder / "late")
+            whole.photdb("qc")
+            whole.change(
+                "UPDATE project SET reference_frame_id = ?, reference_frame_origin = 'auto'",
+                night.one("SELECT reference_frame_id FROM project"),
+            )
+            whole.photdb("shifts")
+            from nights import select_all
+
+            select_all(whole)
+            spec = [",".join(f"{v:g}" for v in row) for row in night.rows(
+                "SELECT radius_px, annulus_inner_px, annulus_outer_px FROM aperture ORDER BY id"
+            )]
+            whole.photdb("measure", "--apertures", *spec)
+        else:
+            night.photdb("add", night.folder / "late")
+        other.photdb("run")
+    assert night.snapshot() == whole.snapshot()
+
+
+def test_ten_frames_more_cost_ten_frames(night, reads):
+    runs = night.runs()
+    centroids = set(night.snapshot("centroid")["centroid"])
+    night.photdb("add", night.folder / "late")
+    assert night.work() == {"qc": 10, "shifts": 10, "measure": 10, "check": 1, "solve": 2}
+    night.photdb("run", "-j", "1")
+    assert sorted(reads.pixels) == sorted(reads.cutouts) == [f"night-{n:04d}.fits" for n in range(25, 35)]
+    assert night.work() == {}
+    assert night.runs() - runs == dict.fromkeys(("qc", "shifts", "measure", "check", "solve"), 1)
+    now = set(night.snapshot("centroid")["centroid"])
+    assert centroids < now
+    assert len(now - centroids) == 10 * N_SOURCES
+    assert points(night) == list(range(1, N_FRAMES + 11))
+    runs = night.runs()
+    night.photdb("run")
+    assert night.runs() == runs
+
+
+def test_a_rule_meets_frames_added_later(night):
+    backgrounds = night.rows("SELECT number, background_adu FROM frame_status ORDER BY number")
+    limit = max(b for _, b in backgrounds) + 0.001
+    night.photdb("qc", "--max-background", limit)
+    assert night.one("SELECT total(accepted) FROM frame_status") == N_FRAMES
+    night.photdb("add", night.folder / "late")
+    night.photdb("run")
+    rejected = [n for (n,) in night.rows("SELECT frame FROM excluded WHERE kind = 'rule' ORDER BY frame")]
+    brighter = [n for n, b in night.rows("SELECT number, background_adu FROM frame_status") if b > limit]
+    assert rejected == sorted(brighter)
+    assert len(rejected) >= 5
+    assert min(rejected) > N_FRAMES
+    assert not set(points(night)) & set(rejected)
+
+
+def test_an_accept_stands_against_rules(night, reads):
+    (bad, worst), *_ = night.rows("SELECT number, fwhm_px FROM frame_status ORDER BY fwhm_px DESC LIMIT 1")
+    ruled = night.photdb("qc", "--max-fwhm", worst - 0.001)
+    assert f"rejects 1 frame: {bad}" in ruled.stdout
+    assert "1 frame now accepted" in night.photdb("accept", "frames", bad).stderr
+    for again in (("qc",), ("qc", "--max-fwhm", worst - 0.002), ("qc", "--default"), ("run",)):
+        result = night.photdb(*again)
+        assert bad in points(night)
+        if again[0] == "qc":
+            assert f"accepted all the same: {bad}" in result.stdout
+    night.photdb("qc", "--region", 0, 0, 200, 200, "--max-fwhm", "none")  # every metric anew, and another rule
+    night.photdb("qc", "--max-elongation", 1)
+    accepted = {n for (n,) in night.rows("SELECT number FROM frame_status WHERE accepted")}
+    assert accepted == {bad}
+    night.photdb("reject", "frames", bad)
+    assert night.one("SELECT total(accepted) FROM frame_status") == 0
+    night.photdb("accept", "frames", bad)
+    assert night.one("SELECT group_concat(number) FROM frame_status WHERE accepted") == str(bad)
+    assert reads.cutouts == []
+
+
+def test_a_reference_that_becomes_a_check_star_is_not_measured_again(night, reads):
+    before, flux = night.snapshot("reference_check", "search", "solution", "solution_point"), night.snapshot(*MEASURED)
+    assert "now check, was reference" in night.photdb("select", "check", "R2").stderr
+    assert night.work() == {"check": 1, "solve": 2}
+    night.photdb("run")
+    assert not [x for (x,) in night.rows("SELECT reference_labels FROM best_combination") if "R2" in x]
+    assert night.snapshot(*MEASURED) == flux
+    night.photdb("select", "reference", "R2")
+    night.photdb("run")
+    assert night.snapshot("reference_check", "search", "solution", "solution_point") == before
+    assert reads.pixels == reads.cutouts == []
+
+
+def test_a_target_that_becomes_a_reference_has_no_light_curve_any_more(night):
+    assert points(night, "V1")
+    night.photdb("select", "reference", "V1")
+    result = night.photdb("run")
+    assert "V1" in night.one("SELECT reference_labels FROM best_combination WHERE target = 'Ganymed' AND rank = 1")
+    assert points(night, "V1") == []
+    assert "variable V1" not in result.stderr
+    assert night.rows("SELECT * FROM best_combination WHERE target = 'V1'") == []
+
+
+def test_an_asteroid_cannot_become_a_star_without_a_position(night):
+    assert "--at" in night.refused("select", "variable", "Ganymed")
+
+
+def test_selecting_a_label_again_moves_the_source_and_measures_it_alone(night, reads):
+    x, y = night.place("R2", 1)
+    before = night.rows("SELECT * FROM centroid WHERE source_id <> 2 AND source_id <> 5")
+    said = night.photdb("select", "reference", "C1", "--at", 1, x + 0.6, y, "--no-snap").stderr
+    assert "now reference, was check, moved" in said
+    assert night.work()["measure"] == N_FRAMES
+    reads.clear()
+    night.photdb("run")
+    assert len(reads.cutouts) == N_FRAMES
+    other = "SELECT c.* FROM centroid c JOIN source s ON s.id = c.source_id WHERE s.label NOT IN ('C1', 'R1', 'R4')"
+    assert len(before) == 5 * N_FRAMES
+    assert all(row in before + night.rows("SELECT * FROM centroid") for row in night.rows(other))
+    same = night.rows(
+        "SELECT abs(a.x_px - b.x_px) FROM centroid a JOIN centroid b USING (frame_id)"
+        " WHERE a.source_id = (SELECT id FROM source WHERE label = 'R2')"
+        " AND b.source_id = (SELECT id FROM source WHERE label = 'C1')"
+    )
+    assert max(d for (d,) in same) < 0.01
+
+
+def test_removed_and_selected_again_gives_the_same_numbers(night):
+    def numbers():
+        return night.rows("SELECT target, rank, noise_mag, radius_px, reference_labels FROM best_combination")
+
+    def curve():
+        return night.rows("SELECT target, frame, mag, mag_err FROM best_light_curve ORDER BY target, frame")
+
+    def fluxes():
+        return night.rows("SELECT * FROM instrumental WHERE source = 'R4' ORDER BY frame, aperture_id")
+
+    before = numbers(), curve(), fluxes()
+    night.photdb("reject", "frames", "3", "--source", "R4")
+    night.photdb("select", "remove", "R4")
+    night.photdb("run")
+    assert not [row for row in numbers() if "R4" in row[-1]]
+    night.photdb("select", "reference", "R4", *night.at("R4", 1))
+    night.photdb("run")
+    assert (numbers(), curve(), fluxes()) == before
+    assert night.rows("SELECT * FROM excluded") == []
+
+
+def test_a_new_reference_or_aperture_measures_only_itself(night, reads):
+    before = night.snapshot("centroid", "flux")
+    night.photdb("select", "reference", "R9", *night.at("C1", 1), "--no-snap")
+    assert night.work() == {"measure": N_FRAMES, "check": 1, "solve": 2} or night.work() == {"measure": N_FRAMES}
+    night.photdb("measure")
+    after = night.snapshot("centroid", "flux")
+    assert len(after["centroid"]) == len(before["centroid"]) + N_FRAMES
+    assert set(before["centroid"]) < set(after["centroid"])
+    assert set(before["flux"]) < set(after["flux"])
+    before, reads.pixels[:] = after, []
+    night.photdb("measure", "--apertures", "4.25,13,18", "5,13,18")
+    after = night.snapshot("centroid", "flux")
+    assert after["centroid"] == before["centroid"]
+    assert set(before["flux"]) < set(after["flux"])
+    assert len(after["flux"]) == len(before["flux"]) + 2 * N_FRAMES * (N_SOURCES + 1)
+    assert reads.pixels == []
+    reads.clear()
+    night.photdb("measure", "--apertures", "4.25,13,18")  # nothing new
+    assert reads.cutouts == []
+    assert set(night.work()) == {"check", "solve"}
+
+
+def test_apertures_that_lack_for_different_sources_are_all_measured_at_once(night):
+    night.photdb("measure", "--apertures", "3,13,18")
+    night.photdb("select", "check", "C2", *night.at("R1", 1))
+    night.photdb("measure", "--apertures", "4,13,18")
+    night.photdb("select", "remove", "C2")
+    night.photdb("select", "check", "C2", *night.at("R1", 1))
+    night.photdb("measure")
+    night.photdb("measure", "--apertures", "3,13,18", "4,13,18", "5,13,18")
+    assert "measure" not in night.work()
+
+
+def test_anchors_without_a_shift_are_refused(night):
+    (lost,) = night.rows("SELECT id FROM frame WHERE number = 4")
+    night.change("UPDATE shift SET dx_px = NULL, dy_px = NULL WHERE frame_id = ?", *lost)
+    assert "frame 4 has no shift" in night.refused("select", "reference", "R7", *night.at("R1", 4)).lower()
+    assert night.one("SELECT count(*) FROM source") == N_SOURCES
+
+
+def test_a_changed_anchor_frame_makes_what_depends_on_it_work(night):
+    # frame 20 becomes what was frame 21 to be: the asteroid's second anchor stays where it was given in its pixels
+    night.replace_frame(20, 24)
+    night.photdb("run")
+    assert night.work() == {}
+    changed = night.rows("SELECT number FROM stage_run r, frame LIMIT 0") or night.rows(
+        "SELECT max(started_at) FROM stage_run WHERE stage = 'measure'"
+    )
+    assert changed
+    assert night.one("SELECT n_units FROM stage_run WHERE stage = 'measure' ORDER BY id DESC LIMIT 1") == N_FRAMES
+
+
+def test_a_changed_frame_is_measured_again_alone(night, reads):
+    before = {f: set(rows) for f, rows in night.snapshot("frame_quality", "shift", "centroid").items()}
+    ((reference,),) = night.rows("SELECT reference_frame_id FROM project")
+    number = 7
+    assert number not in (1, 20, reference)
+    night.replace_frame(number, 30)
+    assert "changed on disk" in night.photdb("status").stdout
+    night.photdb("run")
+    assert reads.pixels == reads.cutouts == ["night-0011.fits"]
+    for table, n in (("frame_quality", 1), ("shift", 1), ("centroid", N_SOURCES)):
+        assert len(before[table] - set(night.snapshot(table)[table])) == n
+    assert night.work() == {}
+
+
+def test_a_touched_but_equal_file_costs_its_digest_alone(night, reads):
+    before, runs = night.snapshot(), night.runs()
+    os.utime(night.frame(7))
+    assert night.work() == {"headers": 1}
+    night.photdb("run")
+    assert (reads.pixels, reads.cutouts, reads.digests) == ([], [], ["night-0011.fits"])
+    assert night.snapshot() == before
+    assert night.runs() - runs == {"headers": 1}
+
+
+def test_gain_read_noise_and_saturation_read_no_pixel(night_at, reads):
+    late, early = night_at("solved", "late"), night_at("selected", "early")
+    facts = ("--gain", "2.5", "--read-noise", "12", "--saturation", "60000")
+    early.photdb("set", *facts)
+    early.photdb("run")
+    reads.clear()
+    errors = late.snapshot("flux")
+    late.photdb("set", *facts)
+    assert set(late.work()) == {"measure"}
+    late.photdb("run")
+    assert reads.pixels == reads.cutouts == []
+    assert late.snapshot("flux") != errors
+    assert late.snapshot() == early.snapshot()
+    late.photdb("set", "--gain", "none", "--read-noise", "none", "--saturation", "none")
+    late.photdb("run")
+    assert late.snapshot("flux") == errors
+
+
+def test_saturation_flags_what_was_measured(night, reads):
+    peak = night.one("SELECT peak_adu FROM centroid c JOIN source s ON s.id = source_id"
+                     " WHERE label = 'R1' AND frame_id = 5")
+    night.photdb("set", "--saturation", peak)
+    night.photdb("run")
+    assert reads.cutouts == [] or night.one("SELECT count(*) FROM stage_run WHERE stage = 'shifts'") > 1
+    flagged = night.rows(
+        "SELECT DISTINCT source, frame FROM instrumental, flag WHERE name = 'SATURATED' AND flags & bit"
+    )
+    assert ("R1", 5) in flagged
+    assert set(flagged) == set(night.rows("SELECT source, frame FROM instrumental WHERE peak_adu >= ?", peak))
+
+
+def test_saturation_outside_the_region_counts_for_the_stars(night):
+    night.photdb("qc", "--region", 0, 0, 60, 60)
+    inside, brightest = night.rows(
+        "SELECT max(max_adu), (SELECT max(peak_adu) FROM detection) FROM frame_quality"
+    )[0]
+    assert inside < brightest
+    night.photdb("set", "--saturation", (inside + brightest) / 2)
+    fresh = night.photdb("qc")
+    assert fresh
+    stars = night.snapshot("detection", "frame_quality")
+    night.change("UPDATE frame_quality SET input = 0")
+    night.photdb("qc")
+    assert night.snapshot("detection", "frame_quality") == stars
+
+
+def test_a_mistyped_option_costs_nothing(night):
+    before = night.snapshot()
+    for wrong in (
+        ("qc", "--region", 50, 50, 10, 10),
+        ("qc", "--region", 0, 0, 5000, 10),
+        ("shifts", "--exclude", 9, 9, 9, 9),
+        ("shifts", "--reference-frame", 99),
+        ("measure", "--apertures", "3,2,1"),
+        ("solve", "--window", "3", "--degree", "5"),
+        ("check", "--aperture", "99"),
+    ):
+        night.refused(*wrong)
+        assert night.snapshot() == before
+        assert night.work() == {}, wrong
+
+
+def test_a_mistyped_region_and_ctrl_c_leave_all_rows(night, monkeypatch):
+    from nights import interrupt_after
+
+    before = night.snapshot()
+    small_steps(monkeypatch)
+    interrupt_after(monkeypatch, "qc", 2)
+    night.photdb("qc", "--region", 0, 0, 99, 99, code=130)
+    assert [len(rows) for rows in night.snapshot().values()] == [len(rows) for rows in before.values()]
+    assert 0 < night.work()["qc"] < N_FRAMES
+    monkeypatch.undo()
+    night.photdb("run")
+    assert night.snapshot() == before
