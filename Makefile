@@ -8,7 +8,7 @@ PYTEST_ARGS ?= -n auto
 
 # A simulated night from frames to light curves, in ./photdb-demo
 demo: $(VENV)/.installed
-	$(BIN)/photdb demo
+	$(BIN)/photdb demo --overwrite
 
 # Style, types and tests
 test: $(VENV)/.installed

@@ -14,6 +14,8 @@ from multiprocessing import get_context
 from types import TracebackType
 from typing import Self, TypeVar
 
+import numpy as np
+
 from photdb.errors import PhotdbError
 
 Task = TypeVar("Task")
@@ -37,6 +39,7 @@ class Workers:
     def __init__(self, n_workers: int | None = None) -> None:
         self.n_workers = n_workers or os.cpu_count() or 1
         self._executor: Executor | None = None
+        _keep_freed_memory()
 
     def run(
         self, function: Callable[[Task], Result], tasks: Sequence[Task], *, estimate_s: float = 0.0
@@ -83,7 +86,7 @@ class Workers:
         os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
         try:
             # Spawned, not forked: a fork would share the project's file handles and locks.
-            pool = ProcessPoolExecutor(self.n_workers, mp_context=get_context("spawn"), initializer=_leave_signals)
+            pool = ProcessPoolExecutor(self.n_workers, mp_context=get_context("spawn"), initializer=_start_worker)
             for _ in range(self.n_workers):
                 pool.submit(int)  # starts the processes now, in this environment
         finally:
@@ -105,6 +108,16 @@ class Workers:
             self._executor = None
 
 
-def _leave_signals() -> None:
+def _start_worker() -> None:
     # Ctrl-C reaches the whole group of processes; the main one decides and tells the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _keep_freed_memory()
+
+
+def _keep_freed_memory() -> None:
+    """Make the C library keep large blocks that are freed, instead of asking the system for fresh pages each time.
+
+    glibc raises its threshold for this to the largest block ever freed. Without it page faults take up to half the
+    time of numpy's temporaries; other C libraries do as they did.
+    """
+    np.empty(16 << 20, np.uint8)

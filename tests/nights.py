@@ -78,18 +78,21 @@ class Night:
         return result
 
     def refused(self, *arguments: object, code: int = 1) -> str:
-        """Run a command that is refused; gives the one sentence (after the usage, where it was misused)."""
-        result = self.photdb(*arguments, code=code)
+        """Run a command that is refused, with -q; gives the one sentence (after the usage, where it was misused)."""
+        result = self.photdb(*arguments, "-q", code=code)
         assert result.stdout == ""
-        *before, last = result.stderr.splitlines()
+        *before, last = [line for line in result.stderr.splitlines() if line]
         assert last.startswith("Error: "), result.stderr
-        assert len(before) == (0 if code == 1 else 3), result.stderr
+        assert len(before) == (0 if code == 1 else 2), result.stderr
         return last.removeprefix("Error: ")
+
+    def frame_path(self, number: int) -> Path:
+        """Give where a frame's file is."""
+        return self.folder / "frames" / self.one("SELECT path FROM frame WHERE number = ?", number)
 
     def frame(self, number: int) -> Path:
         """Give a frame's file by its number, as one that may be changed."""
-        ((path,),) = self.rows("SELECT path FROM frame WHERE number = ?", number)
-        file = self.folder / "frames" / path
+        file = self.frame_path(number)
         if file.stat().st_nlink > 1:  # shared with the other tests
             shutil.copy2(file, file.with_suffix(".own"))
             os.replace(file.with_suffix(".own"), file)

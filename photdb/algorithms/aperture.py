@@ -112,7 +112,6 @@ def measure_apertures(
     ValueError
         If `stamps` is not a stack, a radius is not positive, a ring is empty, or only one of `origin_px` and
         `frame_shape` is given.
-
     """
     stack = as_stack(stamps)
     if (origin_px is None) != (frame_shape is None):

@@ -31,10 +31,12 @@ _NEIGHBOURS: Final = np.array([(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, 
 _RING_PX: Final = 7  # from a candidate to its surroundings; opposite points are half the list apart
 _RING: Final = np.rint(_RING_PX * np.array([(np.sin(a), np.cos(a)) for a in np.arange(16) * np.pi / 8])).astype(np.intp)
 _MIN_AROUND: Final = 1.4  # sum of the eight neighbours over the highest pixel: 2 for a star of FWHM 1.5 px, below 1 for
-_MIN_ACROSS: Final = 0.45  # a hot pair; and sum of two opposite neighbours, 0 for a bad column
+_MIN_ACROSS: Final = 0.45  # a hot pair; and sum of two opposite neighbours, 0 for a bad column;
+_MIN_ACROSS_RIM: Final = 0.2  # across the rim of a binned doughnut
 _MAX_RIDGE: Final = 0.5  # height of two opposite points of the ring
 _VALLEY: Final = 0.75  # between two stars the light falls below this part of the fainter's height
 _MAX_ELLIPTICITY: Final = 0.92  # (a² - b²) / (a² + b²) of a star as long as five times its width
+_MIN_WIDTH_PX: Final = 0.5  # sigma: the least that any light spread over pixels has
 _MAX_UNLIKE: Final = 0.6  # difference of ellipticities, as vectors, from the median
 _BIN_ABOVE_FWHM_PX: Final = 5.5
 _BINNED_FWHM_PX: Final = 3.0
@@ -136,13 +138,13 @@ def detect_stars(
     """
     full_adu = np.inf if saturation_adu is None else saturation_adu
     image, binning = pixels, 1
-    found = _candidates(image, sky, n_sigmas, full_adu)
+    found = _candidates(image, sky, n_sigmas, full_adu, _MIN_ACROSS)
     fwhm = _typical_fwhm(image, found, sky.background_scatter_adu)
     if min(pixels.shape) >= _MIN_BINNED_PX and (fwhm > _BIN_ABOVE_FWHM_PX or len(found.x) == 0):
         binning = round(fwhm / _BINNED_FWHM_PX) if len(found.x) else _BLIND_BINNING
         image = _binned(pixels, binning)
         sky = background(image)
-        found = _candidates(image, sky, n_sigmas, full_adu)
+        found = _candidates(image, sky, n_sigmas, full_adu, _MIN_ACROSS_RIM)
         fwhm = _typical_fwhm(image, found, sky.background_scatter_adu)
     sigma = max(fwhm / FWHM_PER_SIGMA, MIN_SIGMA_PX)
     found = _distinct(image, found, fwhm, margin=stamp_radius(sigma))
@@ -183,7 +185,7 @@ def detect_stars(
     )
 
 
-def _candidates(image: Pixels, sky_map: Background, n_sigmas: float, full_adu: float) -> _Candidates:
+def _candidates(image: Pixels, sky_map: Background, n_sigmas: float, full_adu: float, min_across: float) -> _Candidates:
     """Find the local maxima of an image that are significant over 3 x 3 pixels and not sharper than a star can be."""
     height, width = image.shape
     bands = (np.arange(-(-height // _BAND_PX)) + 0.5) * _BAND_PX - 0.5
@@ -233,7 +235,7 @@ def _candidates(image: Pixels, sky_map: Background, n_sigmas: float, full_adu: f
     starlike = (
         (full | ((3.0 * mean >= n_sigmas * noise) & (ridge - sky < _MAX_RIDGE * mean)))
         & (total - 8.0 * sky >= _MIN_AROUND * top)
-        & (across >= _MIN_ACROSS * top - np.sqrt(2.0) * noise)
+        & (across >= min_across * top - np.sqrt(2.0) * noise)
     )
     return _Candidates(x, y, sky, mean, full)[starlike]
 
@@ -314,7 +316,7 @@ def _starlike(shapes: Floats, full: Booleans, sigma: float) -> Booleans:
     width, e1, e2 = (xx * yy - xy * xy) ** 0.25, (xx - yy) / (xx + yy), 2.0 * xy / (xx + yy)
     # A star whose charge runs along a column is long, but wider than the column.
     wide = full & (0.5 * (xx + yy) - np.hypot(0.5 * (xx - yy), xy) > sigma**2)
-    good: Booleans = known & (wide | (np.hypot(e1, e2) < _MAX_ELLIPTICITY))
+    good: Booleans = known & (width > _MIN_WIDTH_PX) & (wide | (np.hypot(e1, e2) < _MAX_ELLIPTICITY))
     plain = good & ~full
     if plain.any():
         middle, middle1, middle2 = (np.median(value[plain]) for value in (width, e1, e2))

@@ -44,7 +44,7 @@ _CHECKS: Final = 4
 def demo_command(
     folder: Path, n_frames: int | None, full: bool, seed: int, overwrite: bool, workers: int | None
 ) -> None:
-    r"""Simulate a night into DIR (photdb-demo by default) and take it from frames to the light curve and its error.
+    """Simulate a night into DIR (photdb-demo by default) and take it from frames to the light curve and its error.
 
     Each command is shown as you would type it. The night is like AsPyLib's example: an asteroid crosses a reference and
     a faint star, another reference drifts, the mount is recentred, moonlight slopes the sky, fog ends it all. What an

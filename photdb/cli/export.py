@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--overwrite", is_flag=True, help="Also files of the same name that no export made.")
 @console_options
 def export_command(console: Console, folder: Path, views: tuple[str, ...], form: str | None, overwrite: bool) -> None:
-    r"""Write everything measured and found into DIR as numbered text files, the ten best curves of each target included.
+    """Write everything measured and found into DIR as numbered text files, the ten best curves of each target included.
 
     The files say what they hold, open in spreadsheets and load with numpy.loadtxt. With --view, the view goes to
     DIR/NAME.csv or DIR/NAME.ecsv (read by astropy, with units). Files of an earlier export are replaced.

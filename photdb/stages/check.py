@@ -9,7 +9,7 @@ from photdb.stages import STAGES, Plan
 from photdb.stages.runner import Session
 from photdb.stages.series import Series, load_series
 from photdb.store import schema
-from photdb.store.arrays import replace_rows
+from photdb.store.arrays import read_apertures, replace_rows
 from photdb.store.currency import digest
 from photdb.store.project import Project, driver
 from photdb.wording import count
@@ -22,7 +22,7 @@ def plan(project: Project, params: dict[str, Any]) -> Plan:
     if not series.sources:
         plan.blocked = "no reference is selected: `photdb select reference NAME --at FRAME X Y`"
         return plan
-    if not series.allowed.any():
+    if not series.allowed.any() and read_apertures(project.connection):
         plan.blocked = "no aperture is left for the references: take a rejection back (`photdb reject list`)"
         return plan
     plan.n_units = 1

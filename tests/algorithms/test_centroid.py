@@ -1,7 +1,10 @@
 """Centroids against known positions, against scipy, and against neighbours that would capture them."""
 
+import json
+
 import numpy as np
 import pytest
+from astropy.io import fits
 from scipy.optimize import least_squares
 
 from photdb.algorithms.centroid import Centroids, centroids
@@ -222,6 +225,22 @@ def test_bits_do_not_depend_on_the_batch():
     whole = measure(n)
     assert measure(1) == whole
     assert measure(7) == whole
+
+
+@pytest.mark.parametrize(("night", "fwhm", "within"), [("hatp32", 2.5, 0.5), ("luxembourg", 4.1, 0.1)])
+def test_stars_of_a_real_frame(real_night, night, fwhm, within):
+    """All listed stars are found where another program found them, without a flag, and with much the same width."""
+    folder = real_night(night)
+    facts = json.loads((folder.parent / "targets.json").read_text())[night]
+    first = sorted(folder.glob(facts["glob"]))[0]
+    frame = np.pad(fits.getdata(first).astype(np.float32), 15, constant_values=np.nan)
+    x, y = np.array(facts["stars_xy_first_frame"]).T
+    column, row = np.rint(x).astype(int), np.rint(y).astype(int)
+    stamps = np.stack([frame[j : j + SIZE, i : i + SIZE] for i, j in zip(column, row, strict=True)])
+    found = centroids(stamps, x - column + 15, y - row + 15, fwhm_px=fwhm, search_px=4)
+    assert not found.flags.any()
+    assert np.hypot(found.x_px - 15 + column - x, found.y_px - 15 + row - y).max() < within
+    np.testing.assert_allclose(found.fwhm_px, fwhm, rtol=0.1)
 
 
 def test_arguments_are_checked():

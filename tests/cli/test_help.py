@@ -74,7 +74,7 @@ ARGUMENTS = {
     ("accept", "frames"): ("1",),
     ("accept", "source"): ("R1",),
     ("accept", "aperture"): ("1",),
-    ("add",): (".",),
+    ("add",): (__file__,),
     ("set",): ("--gain", "2"),
     ("sql",): ("SELECT 1",),
     ("export",): ("out",),

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from nights import DECISIONS, N_FRAMES, N_SOURCES, small_steps
+from nights import DECISIONS, N_FRAMES, N_SOURCES, interrupt_after, select_all, small_steps
 
 #: What no decision about frames and sources changes.
 MEASURED = ("frame", "frame_quality", "detection", "shift", "centroid", "flux")
@@ -36,21 +36,24 @@ def test_rejecting_a_frame_recomputes_check_and_solve_alone(night, reads, which)
 def test_rejections_of_sources_and_apertures_recompute_check_and_solve_alone(night, reads):
     before = night.snapshot(*MEASURED)
     solved = night.snapshot("reference_check", "search", "solution", "solution_point")
-    for decision in (
+    decisions = (
+        ("frames", "7", "--source", "Ganymed", "--aperture", "2"),
         ("source", "R2"),
         ("aperture", "3"),
         ("source", "R4", "--aperture", "1"),
         ("frames", "3-5", "--source", "R1"),
-        ("frames", "7", "--source", "Ganymed", "--aperture", "2"),
-    ):
+    )
+    for decision in decisions:
         night.photdb("reject", *decision)
-        assert set(night.work()) == {"solve"} | ({"check"} - {"check" if "Ganymed" in decision else ""}), decision
-        night.photdb("run")
-        assert night.work() == {}
-        night.photdb("accept", *decision)
-        night.photdb("run")
-        assert night.snapshot(*MEASURED) == before
-        assert night.snapshot("reference_check", "search", "solution", "solution_point") == solved
+        assert set(night.work()) == ({"solve"} if "Ganymed" in decision else {"check", "solve"})
+    night.photdb("run")
+    assert night.work() == {}
+    assert night.snapshot("solution_point")["solution_point"] != solved["solution_point"]
+    for decision in decisions:
+        assert "Took back" in night.photdb("accept", *decision).stderr
+    night.photdb("run")
+    assert night.snapshot(*MEASURED) == before
+    assert night.snapshot("reference_check", "search", "solution", "solution_point") == solved
     assert reads.pixels == reads.cutouts == []
 
 
@@ -78,7 +81,9 @@ def test_nothing_left_is_an_answer_not_a_loop(night, what):
         for (aperture,) in night.rows("SELECT id FROM aperture WHERE removed_at IS NULL"):
             night.photdb("reject", "aperture", aperture)
     result = night.photdb("run")
-    assert "too few frames" in result.stderr or "no aperture" in result.stderr
+    assert ("too few frames" if what == "frames" else "no aperture is left") in result.stderr
+    if what == "apertures":
+        assert "no aperture is left" in night.photdb("solve").stderr
     assert night.rows("SELECT * FROM best_light_curve") == []
     assert night.work() == {}
 
@@ -112,8 +117,6 @@ def test_adding_frames_late_gives_what_all_at_once_gives(night, night_at):
                 night.one("SELECT reference_frame_id FROM project"),
             )
             whole.photdb("shifts")
-            from nights import select_all
-
             select_all(whole)
             spec = [",".join(f"{v:g}" for v in row) for row in night.rows(
                 "SELECT radius_px, annulus_inner_px, annulus_outer_px FROM aperture ORDER BY id"
@@ -288,26 +291,37 @@ def test_anchors_without_a_shift_are_refused(night):
 
 
 def test_a_changed_anchor_frame_makes_what_depends_on_it_work(night):
-    # frame 20 becomes what was frame 21 to be: the asteroid's second anchor stays where it was given in its pixels
-    night.replace_frame(20, 24)
+    places = (
+        "SELECT frame_id, label, x_expected_px, y_expected_px FROM centroid c JOIN source s ON s.id = source_id"
+        " WHERE frame_id <> 1 AND NOT (frame_id = 20 AND label = 'Ganymed')"  # its second anchor stays where it is
+    )
+    before = night.rows(places)
+    night.replace_frame(1, 25)  # where all sources were selected
+    assert "changed on disk" in night.status()["stages"][0]["reasons"][0]
     night.photdb("run")
     assert night.work() == {}
-    changed = night.rows("SELECT number FROM stage_run r, frame LIMIT 0") or night.rows(
-        "SELECT max(started_at) FROM stage_run WHERE stage = 'measure'"
-    )
-    assert changed
     assert night.one("SELECT n_units FROM stage_run WHERE stage = 'measure' ORDER BY id DESC LIMIT 1") == N_FRAMES
+    assert not set(before) & set(night.rows(places))
+
+
+def test_a_shifted_anchor_frame_makes_its_sources_work(night):
+    night.change("UPDATE shift SET dx_px = dx_px + 0.01 WHERE frame_id = 20")  # the asteroid's second anchor
+    measure = night.status()["stages"][3]
+    # the track still goes through its first anchor, and the second stays where it is in its frame
+    assert measure["work"] == N_FRAMES - 1
+    assert f"Ganymed expected elsewhere than it was measured in {N_FRAMES - 2} frames" in measure["reasons"]
+    assert "R1 expected elsewhere than it was measured in 1 frame" in measure["reasons"]
 
 
 def test_a_changed_frame_is_measured_again_alone(night, reads):
-    before = {f: set(rows) for f, rows in night.snapshot("frame_quality", "shift", "centroid").items()}
-    ((reference,),) = night.rows("SELECT reference_frame_id FROM project")
-    number = 7
-    assert number not in (1, 20, reference)
+    before = {table: set(rows) for table, rows in night.snapshot("frame_quality", "shift", "centroid").items()}
+    number = 6
+    assert night.rows("SELECT 1 FROM project, frame f WHERE f.id = reference_frame_id AND number = ?", number) == []
+    name = night.frame(number).name
     night.replace_frame(number, 30)
     assert "changed on disk" in night.photdb("status").stdout
     night.photdb("run")
-    assert reads.pixels == reads.cutouts == ["night-0011.fits"]
+    assert (reads.pixels, reads.cutouts, reads.digests) == ([name], [name], [name])
     for table, n in (("frame_quality", 1), ("shift", 1), ("centroid", N_SOURCES)):
         assert len(before[table] - set(night.snapshot(table)[table])) == n
     assert night.work() == {}
@@ -315,10 +329,11 @@ def test_a_changed_frame_is_measured_again_alone(night, reads):
 
 def test_a_touched_but_equal_file_costs_its_digest_alone(night, reads):
     before, runs = night.snapshot(), night.runs()
-    os.utime(night.frame(7))
+    file = night.frame(7)
+    os.utime(file)
     assert night.work() == {"headers": 1}
     night.photdb("run")
-    assert (reads.pixels, reads.cutouts, reads.digests) == ([], [], ["night-0011.fits"])
+    assert (reads.pixels, reads.cutouts, reads.digests) == ([], [], [file.name])
     assert night.snapshot() == before
     assert night.runs() - runs == {"headers": 1}
 
@@ -386,8 +401,6 @@ def test_a_mistyped_option_costs_nothing(night):
 
 
 def test_a_mistyped_region_and_ctrl_c_leave_all_rows(night, monkeypatch):
-    from nights import interrupt_after
-
     before = night.snapshot()
     small_steps(monkeypatch)
     interrupt_after(monkeypatch, "qc", 2)
