@@ -269,11 +269,11 @@ def spy_on_reads(monkeypatch: Any) -> Reads:
 
 def small_steps(monkeypatch: Any) -> None:
     """Have stages work and commit in steps of few frames, so that there is a middle to interrupt."""
-    from photdb.stages import measure, qc, runner, shifts
+    from photdb.stages import measurements, qc, runner, shifts
 
     monkeypatch.setattr(qc, "_CHUNK", 3)
     monkeypatch.setattr(shifts, "_CHUNK", 3)
-    monkeypatch.setattr(measure, "_STAMPS", 20)
+    monkeypatch.setattr(measurements, "_STAMPS", 20)
     monkeypatch.setattr(runner, "COMMIT_FRAMES", 5)
 
 

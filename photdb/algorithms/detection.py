@@ -253,8 +253,11 @@ def _typical_fwhm(image: Pixels, found: _Candidates, scatter_adu: float) -> floa
     offset = np.arange(-radius, radius + 1)
     distance = np.rint(np.hypot(offset[:, None], offset)).astype(np.intp).ravel()
     profile = (np.bincount(distance, stack.ravel()) / np.bincount(distance))[: radius + 1]
-    k = int(np.argmax(profile < 0.5 * profile[0])) or radius
-    fwhm = 2.0 * (k - 1 + float((profile[k - 1] - 0.5 * profile[0]) / (profile[k - 1] - profile[k])))
+    low = np.flatnonzero(profile < 0.5 * profile[0])
+    fwhm = 2.0 * radius
+    if len(low):
+        k = int(low[0])
+        fwhm = 2.0 * (k - 1 + float((profile[k - 1] - 0.5 * profile[0]) / (profile[k - 1] - profile[k])))
     # The maxima of doughnuts lie on their rims: there the area above half the height says more.
     clear = best.height > 6.0 * scatter_adu
     if clear.any():

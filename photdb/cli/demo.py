@@ -73,7 +73,7 @@ def demo_command(
     with _inside(folder):
         _session(truth, [] if workers is None else ["-j", str(workers)])
         click.echo(_compare(truth))
-    click.echo(f"The light curve over the truth: {folder / 'light_curve.png'}. Go on there: photdb status, reject, solve …")
+    click.echo(f"The light curve over the truth: {folder / 'light_curve.png'}")
 
 
 def _plan(n_frames: int, seed: int) -> "NightPlan":
@@ -110,9 +110,10 @@ def _make_room(folder: Path, plan: "NightPlan", *, overwrite: bool) -> None:
         lock = WriterLock(folder / PROJECT)
         lock.acquire("photdb demo")
         try:
-            for pattern in (PROJECT, f"{PROJECT}-journal", "light_curve.png", "frames/night-*.fits", "frames/truth.npz"):
+            for pattern in (f"{PROJECT}*", "light_curve.png", "frames/night-*.fits", "frames/truth.npz"):
                 for path in folder.glob(pattern):
-                    path.unlink()
+                    if path != lock.path:
+                        path.unlink()
         finally:
             lock.release()
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
@@ -166,8 +167,8 @@ def _session(truth: "Truth", workers: Sequence[str]) -> None:
     _type("measure", *workers)
     for intervals, label in _crossings(truth):
         click.echo(
-            f"\nWhere {label} crosses a star, its curves differ the more, the larger the aperture. An observer sees it in"
-            " them; here the truth tells the frames."
+            f"\nWhere {label} crosses a star its curves differ, the more so the larger the aperture. An observer sees"
+            " that in plots; here the truth tells the frames."
         )
         _type("reject", "frames", *intervals, "--source", label, "--reason", "crosses a star")
     for _ in range(_CHECKS):
@@ -245,7 +246,7 @@ def _compare(truth: "Truth") -> str:
             )
         )
         points = columns(connection, "SELECT frame_id FROM solution_point WHERE solution_id = ?", "i", (best.id,))[0]
-        labels = dict(connection.exec_driver_sql("SELECT id, label FROM source").tuples().all())
+        labels: dict[int, str] = dict(connection.exec_driver_sql("SELECT id, label FROM source").tuples().all())
     # The whole series, so that what was left out can be shown too.
     mags, errors = instrumental_magnitude(flux).T, magnitude_error(flux, flux_err).T
     mag = differential_magnitude(mags[0], mags[1:], weights)
@@ -274,6 +275,6 @@ def _compare(truth: "Truth") -> str:
     figure.savefig("light_curve.png")
     return (
         f"The best curve of {best.label} differs from the truth by {1000 * error:.2f} mmag rms (a constant removed,"
-        f" {best.n_points} frames); its noise_mag is {1000 * best.noise_mag:.2f} ± {1000 * best.noise_mag_err:.2f} mmag,"
-        f" and the CCD equation expects {1000 * theory:.2f} mmag."
+        f" {best.n_points} frames). Its noise_mag is {1000 * best.noise_mag:.2f} ± {1000 * best.noise_mag_err:.2f} mmag;"
+        f" the CCD equation expects {1000 * theory:.2f} mmag."
     )

@@ -6,6 +6,7 @@ import click
 
 from photdb.cli.common import Console, console_options, default_option, fixed, stage_options, table, workers_option
 from photdb.cli.rules import print_rejected, rule_options, set_rules
+from photdb.errors import PhotdbError
 from photdb.wording import numbers
 
 
@@ -63,6 +64,13 @@ def shifts_command(
                     set_reference_frame(connection, None, None)
                 else:
                     (frame,) = frame_ids(connection, [frame_number(connection, reference_frame)])
+                    reason = connection.exec_driver_sql(
+                        "SELECT reason FROM excluded"
+                        " WHERE kind = 'unusable' AND stage IN ('headers', 'qc') AND frame_id = ?",
+                        (frame,),
+                    ).scalar()
+                    if reason is not None:
+                        raise PhotdbError(f"frame {reference_frame} cannot be the reference frame: {reason}")
                     set_reference_frame(connection, frame, "user")
         set_rules(project, rules)
         run(project, "shifts", session, given)

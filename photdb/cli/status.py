@@ -102,6 +102,7 @@ def _stages(project: "Project") -> tuple[list[dict[str, Any]], str | None]:
 
 #: What to do where a stage cannot start.
 _NEXT = {
+    "shifts": "photdb shifts --reference-frame auto",
     "measure": "photdb select",
     "check": "photdb select reference --auto 7",
     "solve": "photdb select",

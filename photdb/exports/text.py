@@ -1,4 +1,4 @@
-"""A whole session as numbered text files that explain themselves: what AsPyLib's last step writes, and more.
+r"""A whole session as numbered text files that explain themselves: what AsPyLib's last step writes, and more.
 
 =====================================================  ================================================================
 NAME-01_frames.txt                                     number, time, exposure, accepted or why not, path
@@ -13,11 +13,11 @@ NAME-09_rejections.txt                                 what is left out, and why
 =====================================================  ================================================================
 
 Columns are separated by tabs: spreadsheets open the files as they are, and `numpy.loadtxt(file)` reads those that hold
-only numbers (04, 05, 08; also 02 and 03), `numpy.loadtxt(file, delimiter="\\t", usecols=...)` the others, whose columns
-of text come last. Lines that start with `#` say what the file is; the last of them names the columns, with units at the
-ends of the names. A missing number is `nan`, a missing text `-`. Frames are in time order, pixels are counted from
-(0, 0), times are Julian dates of mid-exposure, UTC. No file holds a date of its making: the same data and decisions give
-the same bytes. Fluxes, skies and peaks are in the view `instrumental` (`photdb export DIR --view instrumental`).
+only numbers (02 to 05, and 08), `numpy.loadtxt(file, delimiter="\t", usecols=...)` the others, whose columns of text
+come last. Lines that start with `#` say what the file is; the last of them names the columns, with units at the ends of
+the names. A missing number is `nan`, a missing text `-`. Frames are in time order, pixels are counted from (0, 0), times
+are Julian dates of mid-exposure, UTC. No file holds a date of its making: the same data and decisions give the same
+bytes. Fluxes, skies and peaks are in the view `instrumental` (`photdb export DIR --view instrumental`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,13 +25,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
-from photdb import __version__
 from photdb.algorithms.differential import instrumental_magnitude, magnitude_error
 from photdb.algorithms.flags import MEANING
 from photdb.exports.files import Draft, safe_name, write_files
+from photdb.exports.layout import Columns, cells, clean, fixed, lay_out, spread, whole
 from photdb.store.arrays import (
     Frames,
     Source,
@@ -44,13 +41,8 @@ from photdb.store.arrays import (
 )
 from photdb.store.project import Project, driver
 
-#: The first words of every file.
-MARK: Final = "# photdb export: "
-
 #: Digits of a Julian date (a millisecond), of magnitudes, and of positions.
 JD, MAG, PX = 8, 5, 3
-
-Columns = list[tuple[str, list[str]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +57,14 @@ class _Night:
     def common(self) -> Columns:
         """Give the columns that open every file with a line a frame."""
         return [
-            ("frame", _whole(self.frames.number)),
-            ("jd_utc_mid", _fixed(self.frames.jd_utc_mid, JD)),
-            ("accepted", _whole(self.frames.accepted)),
+            ("frame", whole(self.frames.number)),
+            ("jd_utc_mid", fixed(self.frames.jd_utc_mid, JD)),
+            ("accepted", whole(self.frames.accepted)),
         ]
 
     def draft(self, name: str, about: str, notes: Iterable[str], data: Columns) -> Draft:
         """Lay out a file."""
-        head = [
-            f"{MARK}{_clean(about)}",
-            f"# project {self.stem}, photdb {__version__}",
-            *(f"# {_clean(note)}" for note in notes),
-            "# " + "\t".join(_clean(heading) for heading, _ in data),
-        ]
-        lines = ["\t".join(row) for row in zip(*(cells for _, cells in data), strict=True)]
-        return Draft(f"{self.stem}-{name}.txt", "\n".join(head + lines) + "\n", MARK)
+        return lay_out(f"{self.stem}-{name}.txt", about, [f"project {self.stem}", *notes], data)
 
     def query(self, sql: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Read rows."""
@@ -132,17 +117,17 @@ def _frames(night: _Night) -> Iterator[Draft]:
         ["accepted: 1, or 0 for the reasons in the last column"],
         [
             *night.common(),
-            ("exposure_s", _fixed(night.frames.exposure_s, 3)),
-            ("airmass", _fixed([r[1] for r in rows], 4)),
-            ("path", [_clean(path) for path in night.frames.path]),
-            ("reasons", [_clean(r[2]) for r in rows]),
+            ("exposure_s", fixed(night.frames.exposure_s, 3)),
+            ("airmass", fixed([r[1] for r in rows], 4)),
+            ("path", [clean(path) for path in night.frames.path]),
+            ("reasons", [clean(r[2]) for r in rows]),
         ],
     )
 
 
 def _by_frame(night: _Night, table: str, digits: dict[str, int]) -> Columns:
     values = read_by_frame(night.project.connection, table, list(digits), night.frames)
-    return [(name, _fixed(v, n)) for (name, n), v in zip(digits.items(), values, strict=True)]
+    return [(name, fixed(v, n)) for (name, n), v in zip(digits.items(), values, strict=True)]
 
 
 def _quality(night: _Night) -> Iterator[Draft]:
@@ -185,10 +170,9 @@ def _positions(night: _Night) -> Iterator[Draft]:
     data = night.common()
     for s in night.sources:
         of = source == s.id
-        place = _places(night.frames.id, frame[of])
         for heading, values, digits in ((f"x_px {s.label}", x, PX), (f"y_px {s.label}", y, PX)):
-            data.append((heading, _fixed(_spread(values[of], place, night.frames.id.size), digits)))
-        data.append((f"flags {s.label}", _fixed(_spread(flags[of], place, night.frames.id.size), 0)))
+            data.append((heading, fixed(spread(values[of], frame[of], night.frames.id), digits)))
+        data.append((f"flags {s.label}", fixed(spread(flags[of], frame[of], night.frames.id), 0)))
     notes = ["fitted centres, the centre of the first pixel is (0, 0)", _source_note(night), *_flag_notes(8, 16)]
     yield night.draft("04_positions", "positions of the sources", notes, data)
 
@@ -208,9 +192,9 @@ def _instrumental(night: _Night) -> Iterator[Draft]:
         mag, err = instrumental_magnitude(flux), magnitude_error(flux, flux_err)
         data = night.common()
         for k, s in enumerate(night.sources):
-            data.append((f"mag {s.label}", _fixed(mag[:, k], MAG)))
-            data.append((f"mag_err {s.label}", _fixed(err[:, k], MAG)))
-            data.append((f"flags {s.label}", _fixed(flags[:, k], 0)))
+            data.append((f"mag {s.label}", fixed(mag[:, k], MAG)))
+            data.append((f"mag_err {s.label}", fixed(err[:, k], MAG)))
+            data.append((f"flags {s.label}", fixed(flags[:, k], 0)))
         yield night.draft(
             f"05_instrumental_magnitudes_aperture_{aperture.id}_r{aperture.radius_px:g}",
             f"instrumental magnitudes in aperture {aperture.id}",
@@ -242,7 +226,7 @@ def _reference_check(night: _Night) -> Iterator[Draft]:
             "scatter_mag: over accepted frames; expected_mag: what the flux errors predict for it; drift_mag: rms of"
             " the smoothed curve; worst_jump_mag: the largest step between neighbours, at worst_frame",
         ],
-        _cells(
+        cells(
             rows,
             ("aperture", 0),
             ("radius_px", 2),
@@ -280,7 +264,7 @@ def _solutions(night: _Night) -> Iterator[Draft]:
                 " are compared on; noise_robust_mag: the same, blind to outliers",
                 "drift_mag: rms of the references' own slow drifts against each other; n_points: points of the curve",
             ],
-            _cells(
+            cells(
                 [row[1:] for row in solutions],
                 ("rank", 0),
                 ("noise_mag", MAG),
@@ -306,15 +290,14 @@ def _solutions(night: _Night) -> Iterator[Draft]:
                 "iff",
                 (id_,),
             )
-            place = _places(night.frames.id, frame)
-            data.append((f"mag_{rank}", _fixed(_spread(mag, place, night.frames.id.size), MAG)))
-            data.append((f"mag_err_{rank}", _fixed(_spread(err, place, night.frames.id.size), MAG)))
+            data.append((f"mag_{rank}", fixed(spread(mag, frame, night.frames.id), MAG)))
+            data.append((f"mag_err_{rank}", fixed(spread(err, frame, night.frames.id), MAG)))
         yield night.draft(
             f"08_best_diff_magnitudes_{name}",
             f"the best light curves of {target.role} {target.label}",
             [
                 "differential magnitudes: the target's minus the mean of its references'",
-                f"mag_1, mag_err_1: the quietest curve; the combinations are in {night.stem}-07_combinations_{name}.txt",
+                f"mag_1, mag_err_1: the quietest curve; combinations: {night.stem}-07_combinations_{name}.txt",
             ],
             data,
         )
@@ -332,7 +315,7 @@ def _rejections(night: _Night) -> Iterator[Draft]:
             "left out is the conjunction of frame, aperture and source; nan or - means all of them",
             "overruled: 1 where the user accepted the frame against the rule",
         ],
-        _cells(
+        cells(
             rows,
             ("frame", 0),
             ("aperture", 0),
@@ -355,41 +338,6 @@ _PARTS: Final = (
     _solutions,
     _rejections,
 )
-
-
-def _cells(rows: Sequence[Sequence[Any]], *headings: tuple[str, int | None]) -> Columns:
-    """Give the columns of rows: numbers with so many digits, or text (None)."""
-    out = []
-    for i, (name, digits) in enumerate(headings):
-        values = [row[i] for row in rows]
-        out.append((name, [_clean(v) for v in values] if digits is None else _fixed(values, digits)))
-    return out
-
-
-def _fixed(values: ArrayLike, digits: int) -> list[str]:
-    """Format numbers with so many digits behind the point; None, NaN and infinities are `nan`."""
-    array = np.asarray(values, dtype=np.float64)
-    return [f"{v:.{digits}f}" if ok else "nan" for v, ok in zip(array.tolist(), np.isfinite(array), strict=True)]
-
-
-def _whole(values: NDArray[Any]) -> list[str]:
-    return [str(int(v)) for v in values]
-
-
-def _clean(text: Any) -> str:
-    """Keep a text in its cell: no tabs, no line breaks; `-` for none."""
-    return "".join(c if c.isprintable() else " " for c in str(text)).strip() if text else "-"
-
-
-def _places(ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.intp]:
-    order = np.argsort(ids)
-    return order[np.searchsorted(ids[order], wanted)]
-
-
-def _spread(values: NDArray[np.float64], place: NDArray[np.intp], n: int) -> NDArray[np.float64]:
-    out = np.full(n, np.nan)
-    out[place] = values
-    return out
 
 
 def _source_note(night: _Night) -> str:

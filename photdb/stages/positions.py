@@ -44,12 +44,16 @@ def expected_positions(project: Project) -> Expected:
     notes = []
     for k, source in enumerate(sources):
         places = [frames.index(frame_id) for frame_id in source.anchor_frame_id]
+        times = frames.jd_utc_mid[places]
         in_reference = anchors_in_reference(source, frames, shifts)
         lost = [int(frames.number[i]) for i, p in zip(places, in_reference, strict=True) if not np.isfinite(p).all()]
         if lost:
             notes.append(f"{source.label} cannot be placed: frame {numbers(lost)}, where it was selected, has no shift")
+        elif source.role == "asteroid" and (np.isnan(times).any() or np.unique(times).size < times.size):
+            which = numbers(frames.number[places].tolist())
+            notes.append(f"{source.label} cannot be placed: frame {which}, where it was selected, need times of their own")
         elif source.role == "asteroid":
-            at = position_at(frames.jd_utc_mid, frames.jd_utc_mid[places], in_reference)
+            at = position_at(frames.jd_utc_mid, times, in_reference)
             xy[:, k] = shifts.to_frame(at[:, None, :])[:, 0]
         else:
             xy[:, k] = shifts.to_frame(in_reference.mean(axis=0)[None, None, :])[:, 0]

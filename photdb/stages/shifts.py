@@ -50,14 +50,33 @@ def plan(project: Project, params: dict[str, Any]) -> Plan:
     stars_of = {frame_id: stars for frame_id, _, stars, _ in rows}
     reference_id = reference_frame(connection)
     if reference_id is None:
+        if not rows:
+            plan.blocked = "no frame can be used: `photdb reject list` says why"
         plan.work = list(stars_of)
         plan.reasons.append("the reference frame is not chosen yet")
         return plan
+    # The reference frame's stars count even where its file was damaged since.
+    reference = (
+        driver(connection)
+        .execute(
+            "SELECT q.detection_digest, EXISTS (SELECT 1 FROM detection d WHERE d.frame_id = q.frame_id), f.number"
+            " FROM frame_quality q JOIN frame f ON f.id = q.frame_id WHERE q.frame_id = ?",
+            (reference_id,),
+        )
+        .fetchone()
+    )
+    if reference is not None and not reference[1]:
+        plan.blocked = (
+            f"the reference frame {reference[2]} has no stars, or cannot be read any more: choose another with"
+            " `photdb shifts --reference-frame auto`"
+        )
+        return plan
+    reference_stars = None if reference is None else reference[0]
     n_new, stale = 0, []
     for frame_id, number, stars, known in rows:
         if known is None:
             n_new += 1
-        elif stars is None or known != _input(params, stars, stars_of.get(reference_id)):
+        elif stars is None or known != _input(params, stars, reference_stars):
             stale.append(number)
         else:
             continue

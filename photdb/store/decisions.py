@@ -32,7 +32,7 @@ def frame_number(connection: Connection, text: str) -> int:
         if number is None:
             raise PhotdbError("no frame is accepted: look at `photdb reject list`")
         return number
-    if not text.isdigit():
+    if not text.isdecimal():
         raise PhotdbError(f"{text!r} is no frame: give its number, `first` or `last`")
     frame_ids(connection, [int(text)])
     return int(text)
@@ -141,6 +141,11 @@ def put_source(
     if stopped or n_anchors < (2 if role == "asteroid" else 1):
         need = "two positions or more, in two frames" if role == "asteroid" else "a position"
         raise PhotdbError(f"{role} {label} needs {need}: --at FRAME X Y")
+    if role == "asteroid":
+        frames = ", ".join(str(int(a[0])) for a in anchors)
+        times = driver(connection).execute(f"SELECT jd_utc_mid FROM frame WHERE id IN ({frames})").fetchall()  # noqa: S608
+        if len(set(times)) < len(times):
+            raise PhotdbError(f"two of the positions of {label} are in frames of the same time: choose other frames")
     if old is None:
         row = connection.execute(insert(table).values(label=label, role=role, origin=origin, created_at=now(), **facts))
         (id_,) = row.inserted_primary_key or (0,)

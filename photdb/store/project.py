@@ -106,7 +106,7 @@ class Project:
         lock.acquire(command)
         draft = _draft(path)
         try:
-            draft.unlink(missing_ok=True)
+            _remove_draft(path)
             project = cls(path, _connect(draft, write=True, create=True), lock)
         except BaseException:
             lock.release()
@@ -134,7 +134,7 @@ class Project:
         """Close the connection and give the lock back."""
         self.connection.close()
         if self._lock is not None:
-            _draft(self.path).unlink(missing_ok=True)
+            _remove_draft(self.path)
             self._lock.release()
 
     def __enter__(self) -> Self:
@@ -290,6 +290,13 @@ def _connect(path: Path, *, write: bool, create: bool = False) -> Connection:
 
 def _draft(path: Path) -> Path:
     return path.with_name(f".{path.name}.new")
+
+
+def _remove_draft(path: Path) -> None:
+    draft = _draft(path)
+    # The journal first: SQLite would roll one that was left behind back into the next draft of that name.
+    draft.with_name(draft.name + "-journal").unlink(missing_ok=True)
+    draft.unlink(missing_ok=True)
 
 
 def _missing(path: Path) -> ProjectError:

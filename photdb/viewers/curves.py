@@ -1,15 +1,16 @@
 """Light curves: magnitudes against time, with what was left out, a model, and the residuals from it."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from numpy.typing import ArrayLike
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 # Okabe and Ito's colours (2008, jfly.uni-koeln.de/color), told apart by all eyes.
 _POINTS, _MODEL, _LEFT_OUT = "#0072B2", "#D55E00", "#999999"
@@ -26,7 +27,7 @@ def light_curve_figure(
     model_label: str = "model",
     title: str = "",
     mag_label: str = "differential magnitude",
-) -> Figure:
+) -> "Figure":
     """Draw a light curve, bright at the top; with a model a second panel shows the residuals.
 
     Parameters
@@ -80,7 +81,7 @@ def light_curve_figure(
     return figure
 
 
-def _points(axes: Axes, t, m, err, shown, faint) -> None:
+def _points(axes: "Axes", t: Floats, m: Floats, err: Floats | None, shown: Bools, faint: Bools) -> None:
     """Draw points with their errors, and faint ones, on an inverted axis made for the former."""
     axes.errorbar(
         t[shown],
@@ -109,14 +110,14 @@ def _points(axes: Axes, t, m, err, shown, faint) -> None:
         )
 
 
-def _frame_axis(axes: Axes, t, number) -> None:
-    """Number the frames along the top; nothing where numbers do not rise with time."""
+def _frame_axis(axes: "Axes", t: Floats, number: Floats) -> None:
+    """Give the frames' numbers along the top; nothing where they do not rise with time."""
     known = np.isfinite(t)
     t, number = t[known], number[known]
     if t.size < 2 or np.any(np.diff(t) <= 0) or np.any(np.diff(number) <= 0):
         return
 
-    def along(x, xs, ys):
+    def along(x: Floats, xs: Floats, ys: Floats) -> Floats:
         """Interpolate, and go on with the mean slope beyond the ends, where the axis has its margins."""
         slope = (ys[-1] - ys[0]) / (xs[-1] - xs[0])
         outside = np.minimum(x - xs[0], 0.0) + np.maximum(x - xs[-1], 0.0)

@@ -180,7 +180,7 @@ def test_a_time_offset_moves_times_and_reads_no_pixels(night, reads):
 def test_the_order_of_frames_is_by_time_then_path(night):
     from photdb.store.arrays import read_frames
 
-    night.change("UPDATE frame SET jd_utc_mid = 2455836.5 WHERE number IN (4, 9, 17)")
+    night.change("UPDATE frame SET jd_utc_mid = 2455836.25 WHERE number IN (4, 9, 17)")
     with Project.read(night.path) as project:
         frames = read_frames(project.connection)
     keys = list(zip(frames.jd_utc_mid.tolist(), frames.path, strict=True))

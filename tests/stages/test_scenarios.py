@@ -309,8 +309,8 @@ def test_a_shifted_anchor_frame_makes_its_sources_work(night):
     measure = night.status()["stages"][3]
     # the track still goes through its first anchor, and the second stays where it is in its frame
     assert measure["work"] == N_FRAMES - 1
-    assert f"Ganymed expected elsewhere than it was measured in {N_FRAMES - 2} frames" in measure["reasons"]
-    assert "R1 expected elsewhere than it was measured in 1 frame" in measure["reasons"]
+    assert f"Ganymed is expected elsewhere than it was measured in {N_FRAMES - 2} frames" in measure["reasons"]
+    assert "R1 is expected elsewhere than it was measured in 1 frame" in measure["reasons"]
 
 
 def test_a_changed_frame_is_measured_again_alone(night, reads):

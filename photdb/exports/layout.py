@@ -1,0 +1,79 @@
+"""How a text file of an export is laid out: lines of `#` that say what it is, then columns with tabs between."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from photdb import __version__
+from photdb.exports.files import Draft
+
+#: The first words of every file.
+MARK: Final = "# photdb export: "
+
+#: Names of columns, with their cells.
+Columns = list[tuple[str, list[str]]]
+
+
+def lay_out(name: str, about: str, notes: Iterable[str], data: Columns) -> Draft:
+    """Lay out a file.
+
+    Parameters
+    ----------
+    name : str
+        Of the file.
+    about : str
+        What it holds, for its first line.
+    notes : iterable of str
+        What else is to be known, a line each.
+    data : list of (str, list of str)
+        The columns; their names are the last line that starts with `#`.
+
+    Returns
+    -------
+    Draft
+    """
+    head = [
+        f"{MARK}{clean(about)}",
+        f"# photdb {__version__}",
+        *(f"# {clean(note)}" for note in notes),
+        "# " + "\t".join(clean(heading) for heading, _ in data),
+    ]
+    lines = ["\t".join(row) for row in zip(*(column for _, column in data), strict=True)]
+    return Draft(name, "\n".join(head + lines) + "\n", MARK)
+
+
+def fixed(values: ArrayLike, digits: int) -> list[str]:
+    """Format numbers with so many digits behind the point; None, NaN and infinities are `nan`."""
+    array = np.asarray(values, dtype=np.float64)
+    return [f"{v:.{digits}f}" if ok else "nan" for v, ok in zip(array.tolist(), np.isfinite(array), strict=True)]
+
+
+def whole(values: NDArray[Any]) -> list[str]:
+    """Format whole numbers, and truth as 1 and 0."""
+    return [str(int(v)) for v in values]
+
+
+def clean(text: Any) -> str:
+    """Keep a text in its cell: no tabs, no line breaks; `-` for none."""
+    return "".join(c if c.isprintable() else " " for c in str(text)).strip() if text else "-"
+
+
+def cells(rows: Sequence[Sequence[Any]], *headings: tuple[str, int | None]) -> Columns:
+    """Give the columns of rows: numbers with so many digits, or text (None)."""
+    out = []
+    for i, (name, digits) in enumerate(headings):
+        values = [row[i] for row in rows]
+        out.append((name, [clean(v) for v in values] if digits is None else fixed(values, digits)))
+    return out
+
+
+def spread(
+    values: NDArray[np.float64], frame_id: NDArray[np.int64], all_frame_ids: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Put values of some frames at their places among all frames; NaN elsewhere."""
+    order = np.argsort(all_frame_ids)
+    out = np.full(all_frame_ids.size, np.nan)
+    out[order[np.searchsorted(all_frame_ids[order], frame_id)]] = values
+    return out

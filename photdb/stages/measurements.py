@@ -1,0 +1,221 @@
+"""Sources × frames of `measure`: what each is to be measured from, measuring them, and saving what came out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection
+
+from photdb.algorithms.flags import Flag
+from photdb.stages import STAGES
+from photdb.stages.errors import (
+    DEFAULT_FWHM_PX,
+    Detector,
+    detector,
+    error_inputs,
+    passing_distance,
+    with_errors,
+)
+from photdb.stages.positions import Expected, expected_positions
+from photdb.stages.runner import Session, save_in_batches
+from photdb.stages.stamps import CENTROID, FLUX, Stamps, StampTask, measure_stamps
+from photdb.store.arrays import Aperture, columns, read_apertures, read_by_frame, replace_rows
+from photdb.store.currency import digests
+from photdb.store.project import Project, driver
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+#: Stamps a task: enough to keep numpy busy, few enough to stay in the cache and to give every worker its share.
+_STAMPS = 192
+_S_PER_STAMP = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What is there and what should be, arrays (n_frames, n_sources)."""
+
+    expected: Expected
+    apertures: list[Aperture]
+    facts: Detector
+    fwhm_px: Floats
+    max_offset_px: Floats
+    passing_px: Floats
+    inputs: Ints
+    error_inputs: Ints
+
+
+def read_state(project: Project, params: dict[str, Any]) -> State:
+    """Compute what every frame × source is to be measured from."""
+    connection = project.connection
+    expected = expected_positions(project)
+    ids = expected.frames.id
+    fwhm = read_by_frame(connection, "frame_quality", ["fwhm_px"], expected.frames)[0]
+    fwhm = np.where(np.isfinite(fwhm), fwhm, DEFAULT_FWHM_PX)
+    # A star is where its anchor and the shifts say. Between its anchors an asteroid may be off by more.
+    moving = np.array([source.role == "asteroid" for source in expected.sources], bool)
+    offset = np.where(moving, np.maximum(2.0, fwhm)[:, None], np.maximum(1.0, 0.4 * fwhm)[:, None])
+    width = np.broadcast_to(fwhm[:, None, None], (*offset.shape, 1))
+    values = np.concatenate([expected.xy_px, width, offset[:, :, None]], axis=2)
+    crc = dict(driver(connection).execute("SELECT id, content_crc32 FROM frame").fetchall())
+    version, search = STAGES["measure"].version, params["search_px"]
+    inputs = [digests((version, search, crc[f]), v) for f, v in zip(ids.tolist(), values, strict=True)]
+    facts, passing = detector(connection), passing_distance(expected)
+    return State(
+        expected,
+        read_apertures(connection),
+        facts,
+        fwhm,
+        offset,
+        passing,
+        np.array(inputs, np.int64).reshape(offset.shape),
+        error_inputs(facts, passing),
+    )
+
+
+def places(expected: Expected, frame_id: Ints, source_id: Ints) -> tuple[Ints, Ints, Bools]:
+    """Turn ids of rows into places in arrays, and say which rows have one."""
+    source_ids = np.array([s.id for s in expected.sources], np.int64)
+    order = np.argsort(expected.frames.id)
+    i = order[np.searchsorted(expected.frames.id[order], frame_id)]
+    k = np.clip(np.searchsorted(source_ids, source_id), 0, source_ids.size - 1)
+    here = source_ids[k] == source_id  # not those of removed sources
+    return i[here], k[here], here
+
+
+def measure_sources(
+    project: Project,
+    session: Session,
+    params: dict[str, Any],
+    state: State,
+    items: list[tuple[int, Ints]],
+    apertures: Sequence[Aperture],
+    *,
+    fitting: bool,
+) -> dict[int, str]:
+    """Measure some sources of some frames, and save; gives the frames (by their place) that could not be read."""
+    expected = state.expected
+    rows = driver(project.connection).execute("SELECT id, path, size_bytes, mtime_ns FROM frame")
+    files = {frame_id: rest for frame_id, *rest in rows}
+    folder, frame_id = project.frame_folder, expected.frames.id.tolist()
+    at = expected.xy_px if fitting else _measured_xy(project.connection, expected)
+    rings = np.array([(a.radius_px, a.annulus_inner_px, a.annulus_outer_px) for a in apertures])
+    chunks = _chunks(items)
+    tasks = [
+        StampTask(
+            paths=tuple(folder / files[frame_id[i]][0] for i, _ in chunk),
+            seen=tuple((files[frame_id[i]][1], files[frame_id[i]][2]) for i, _ in chunk),
+            stamp_frame=np.repeat(np.arange(len(chunk)), [k.size for _, k in chunk]),
+            x_px=np.concatenate([at[i, k, 0] for i, k in chunk]),
+            y_px=np.concatenate([at[i, k, 1] for i, k in chunk]),
+            fwhm_px=np.repeat([state.fwhm_px[i] for i, _ in chunk], [k.size for _, k in chunk]),
+            max_offset_px=np.concatenate([state.max_offset_px[i, k] for i, k in chunk]),
+            search_px=params["search_px"],
+            fit=fitting,
+            apertures=rings,
+        )
+        for chunk in chunks
+    ]
+    unread: dict[int, str] = {}
+
+    def save(connection: Connection, batch: list[tuple[list[tuple[int, Ints]], Stamps]]) -> None:
+        for chunk, found in batch:
+            unread.update({chunk[j][0]: reason for j, reason in found.unread.items()})
+            i = np.repeat([i for i, _ in chunk], [k.size for _, k in chunk])
+            _save(
+                connection, state, i, np.concatenate([k for _, k in chunk]), found, ~np.isin(i, list(unread)), apertures
+            )
+
+    estimate = sum(t.x_px.size for t in tasks) * _S_PER_STAMP
+    results = session.workers.run(measure_stamps, tasks, estimate_s=estimate)
+    counted = ((len(chunk), (chunk, found)) for chunk, found in zip(chunks, results, strict=True))
+    save_in_batches(project, session, "measure", counted, len(items), save)
+    return unread
+
+
+def _chunks(items: list[tuple[int, Ints]]) -> list[list[tuple[int, Ints]]]:
+    chunks: list[list[tuple[int, Ints]]] = []
+    n_stamps = _STAMPS
+    for item in items:
+        if n_stamps >= _STAMPS:
+            chunks.append([])
+            n_stamps = 0
+        chunks[-1].append(item)
+        n_stamps += item[1].size
+    return chunks
+
+
+def _measured_xy(connection: Connection, expected: Expected) -> Floats:
+    xy = np.full(expected.xy_px.shape, np.nan)
+    frame, source, x, y = columns(connection, "SELECT frame_id, source_id, x_px, y_px FROM centroid", "iiff")
+    i, k, here = places(expected, frame, source)
+    xy[i, k, 0], xy[i, k, 1] = x[here], y[here]
+    return xy
+
+
+def _save(
+    connection: Connection,
+    state: State,
+    i: Ints,
+    k: Ints,
+    found: Stamps,
+    good: Bools,
+    apertures: Sequence[Aperture],
+) -> None:
+    """Save a task's rows: those of frames and sources at places `i` and `k`, where they are good."""
+    i, k = i[good], k[good]
+    expected = state.expected
+    source_ids = np.array([s.id for s in expected.sources], np.int64)
+    keys = np.stack([expected.frames.id[i], source_ids[k]], axis=1)
+    raw = driver(connection)
+    if found.centroid:
+        # Fluxes in apertures that are not in force now would else stay behind, made from what no longer holds.
+        raw.executemany("DELETE FROM flux WHERE frame_id = ? AND source_id = ?", keys.tolist())
+        centroid = {name: column[good] for name, column in found.centroid.items()}
+        peak, centroid_flags = centroid["peak_adu"], found.centroid_flags[good]
+        columns_ = (
+            *keys.T,
+            state.inputs[i, k],
+            state.error_inputs[i, k],
+            *expected.xy_px[i, k].T,
+            *(centroid[name] for name in CENTROID),
+            centroid_flags,
+        )
+        names = ("frame_id", "source_id", "input", "error_input", "x_expected_px", "y_expected_px", *CENTROID, "flags")
+        replace_rows(connection, "centroid", names, list(zip(*(c.tolist() for c in columns_), strict=True)))
+    else:
+        sql = "SELECT peak_adu, flags FROM centroid WHERE frame_id = ? AND source_id = ?"
+        stored = [raw.execute(sql, key).fetchone() for key in keys.tolist()]
+        peak = np.array([row[0] for row in stored], float)
+        centroid_flags = np.array([row[1] for row in stored], np.int64)
+    flux = {name: column[good] for name, column in found.flux.items()}
+    flags = found.flux_flags[good] | centroid_flags[:, None]
+    lost = (centroid_flags & Flag.NO_POSITION) != 0
+    for column in flux.values():
+        column[lost] = np.nan
+    flags[lost] = Flag.NO_POSITION
+    error, flags = with_errors(
+        state.facts,
+        flux_adu=flux["flux_adu"],
+        noise_area_px=flux["noise_area_px"],
+        radius_px=np.array([a.radius_px for a in apertures])[None, :],
+        sky_scatter_adu=flux["sky_scatter_adu"],
+        n_sky=flux["n_sky"],
+        peak_adu=peak[:, None],
+        fwhm_px=state.fwhm_px[i][:, None],
+        passing_px=state.passing_px[i, k][:, None],
+        flags=flags,
+    )
+    n, p = flags.shape
+    table = (
+        *(np.repeat(key, p) for key in keys.T),
+        np.tile([a.id for a in apertures], n),
+        *(flux[name].ravel() for name in FLUX),
+        error.ravel(),
+        flags.ravel(),
+    )
+    flux_names = ("frame_id", "source_id", "aperture_id", *FLUX, "flux_err_adu", "flags")
+    replace_rows(connection, "flux", flux_names, list(zip(*(c.tolist() for c in table), strict=True)))
