@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from nights import Night, Reads, build_night, copy_night, spy_on_reads
 
 

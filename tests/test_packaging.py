@@ -70,7 +70,7 @@ def install(form: str, built: dict[str, Path], folder: Path) -> tuple[Path, Path
     packages = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip())
     # The dependencies are those of this environment, so that no network is needed; photdb is what was installed there.
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
-    pip = (sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-index", "--no-deps")
+    pip = (sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-index", "--no-deps", "-I")
     run(*pip, "--no-build-isolation", built[form], cwd=folder, PYTHONPATH="")
     return python, packages / "photdb", {"PYTHONPATH": ""}
 

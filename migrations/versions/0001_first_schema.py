@@ -307,6 +307,9 @@ CREATE TABLE rejection (
 )
     """,
     """
+CREATE UNIQUE INDEX rejection_in_force ON rejection (coalesce(frame_id, 0), coalesce(source_id, 0), coalesce(aperture_id, 0)) WHERE withdrawn_at IS NULL
+    """,
+    """
 CREATE TABLE search (
     target_id INTEGER NOT NULL,
     input INTEGER NOT NULL,

@@ -67,8 +67,12 @@ def demo_command(
         f" {folder / 'frames'}."
     )
     n_threads = workers or os.cpu_count() or 1
-    with Console(None, 0).progress("simulate", plan.n_frames) as advance:
-        truth = simulate_night(folder / "frames", plan, workers=n_threads, progress=lambda: advance(1))
+    try:
+        with Console(None, 0).progress("simulate", plan.n_frames) as advance:
+            truth = simulate_night(folder / "frames", plan, workers=n_threads, progress=lambda: advance(1))
+    except KeyboardInterrupt:
+        click.echo("Interrupted before the night was there. `photdb demo --overwrite` begins anew.", err=True)
+        click.get_current_context().exit(130)
     click.echo(f"$ cd {shlex.quote(str(folder))}")
     with _inside(folder):
         _session(truth, [] if workers is None else ["-j", str(workers)])
@@ -100,20 +104,22 @@ def _make_room(folder: Path, plan: "NightPlan", *, overwrite: bool) -> None:
     from photdb.store.lock import WriterLock
 
     if folder.exists() and not folder.is_dir():
-        raise PhotdbError(f"{folder} is a file: name a folder for the demo")
+        raise PhotdbError(f"there is a file {folder}: name a folder for the demo")
     if folder.is_dir() and any(folder.iterdir()):
         about = folder / ABOUT
         if not about.is_file() or not about.read_text(encoding="utf-8", errors="replace").startswith(_MARK):
-            raise PhotdbError(f"{folder} is not empty, and not a former demo: name another folder")
+            raise PhotdbError(f"the folder {folder} is not empty, and not a former demo: name another one")
         if not overwrite:
-            raise PhotdbError(f"{folder} holds a former demo: --overwrite makes it anew, its decisions are lost then")
+            raise PhotdbError(
+                f"there is a former demo in {folder}: --overwrite makes it anew, and its decisions are lost"
+            )
         lock = WriterLock(folder / PROJECT)
         lock.acquire("photdb demo")
         try:
-            for pattern in (f"{PROJECT}*", "light_curve.png", "frames/night-*.fits", "frames/truth.npz"):
+            copies = (PROJECT, f"{PROJECT}-journal", f"{PROJECT}.before-*")
+            for pattern in (*copies, "light_curve.png", "frames/night-*.fits", "frames/truth.npz"):
                 for path in folder.glob(pattern):
-                    if path != lock.path:
-                        path.unlink()
+                    path.unlink()
         finally:
             lock.release()
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
@@ -211,70 +217,41 @@ def _compare(truth: "Truth") -> str:
 
     import numpy as np
 
-    from photdb.algorithms.differential import (
-        differential_error,
-        differential_magnitude,
-        instrumental_magnitude,
-        magnitude_error,
-    )
     from photdb.simulate import expected_error_mag
-    from photdb.store.arrays import columns, read_cube, read_frames
     from photdb.store.project import Project
+    from photdb.viewers.best_curve import read_best_curve
     from photdb.viewers.curves import light_curve_figure
 
+    targets = [label for label, role in zip(truth.labels, truth.roles, strict=True) if role in ("asteroid", "variable")]
     with Project.read(Path(PROJECT)) as project:
-        connection = project.connection
-        best = connection.exec_driver_sql(
-            "SELECT s.*, t.label, a.radius_px, a.annulus_inner_px, a.annulus_outer_px FROM solution s"
-            " JOIN source t ON t.id = s.target_id JOIN aperture a ON a.id = s.aperture_id WHERE s.rank = 1"
-            " ORDER BY t.role, t.id"
-        ).first()
-        if best is None:
-            raise PhotdbError("no curve could be made of this night: try another seed, or more frames")
-        frames = read_frames(connection)
-        source_ids, weights = columns(
-            connection, "SELECT source_id, weight FROM solution_reference WHERE solution_id = ?", "if", (best.id,)
-        )
-        flux, flux_err = (
-            cube[:, :, 0]
-            for cube in read_cube(
-                connection,
-                ("flux_adu", "flux_err_adu"),
-                frame_ids=frames.id,
-                source_ids=[best.target_id, *source_ids.tolist()],
-                aperture_ids=[best.aperture_id],
-            )
-        )
-        points = columns(connection, "SELECT frame_id FROM solution_point WHERE solution_id = ?", "i", (best.id,))[0]
-        labels: dict[int, str] = dict(connection.exec_driver_sql("SELECT id, label FROM source").tuples().all())
-    # The whole series, so that what was left out can be shown too.
-    mags, errors = instrumental_magnitude(flux).T, magnitude_error(flux, flux_err).T
-    mag = differential_magnitude(mags[0], mags[1:], weights)
-    mag_err = differential_error(errors[0], errors[1:], weights)
-    kept = np.isin(frames.id, points)
-    place = [truth.file_names.index(Path(path).name) for path in frames.path]
-    true_mag = truth.mag[place, truth.labels.index(best.label)]
-    true_mag = true_mag + np.mean((mag - true_mag)[kept])
-    error = np.sqrt(np.mean(np.square(mag - true_mag)[kept]))
+        curve = read_best_curve(project, targets[0])
+    if curve is None:
+        raise PhotdbError("no curve could be made of this night: try another seed, or more frames")
+    place = [truth.file_names.index(Path(path).name) for path in curve.path]
+    true_mag = truth.mag[place, truth.labels.index(curve.target)]
+    true_mag = true_mag + np.mean((curve.mag - true_mag)[curve.kept])
+    error = np.sqrt(np.mean(np.square(curve.mag - true_mag)[curve.kept]))
 
-    n_sky_px = math.pi * (best.annulus_outer_px**2 - best.annulus_inner_px**2)
-    expected = expected_error_mag(truth, best.radius_px, n_sky_px=n_sky_px)[place].T
-    ensemble = [truth.labels.index(labels[id_]) for id_ in source_ids.tolist()]
-    theory = differential_error(expected[truth.labels.index(best.label)], expected[ensemble], weights)
-    theory = np.sqrt(np.mean(np.square(theory[kept])))
+    n_sky_px = math.pi * (curve.annulus_outer_px**2 - curve.annulus_inner_px**2)
+    expected = expected_error_mag(truth, curve.radius_px, n_sky_px=n_sky_px)[place][curve.kept]
+    weights = curve.weights / curve.weights.sum()
+    ensemble = expected[:, [truth.labels.index(label) for label in curve.references]] * weights
+    of_target = expected[:, truth.labels.index(curve.target)]
+    theory = np.sqrt(np.mean(of_target**2 + np.sum(ensemble**2, axis=1)))
     figure = light_curve_figure(
-        frames.jd_utc_mid,
-        mag,
-        mag_err,
-        left_out=~kept,
-        number=frames.number,
+        curve.jd_utc_mid,
+        curve.mag,
+        curve.mag_err,
+        left_out=~curve.kept,
+        number=curve.number,
         model=true_mag,
         model_label="truth",
-        title=f"{best.label}, simulated: noise {1000 * best.noise_mag:.2f} mmag, error {1000 * error:.2f} mmag rms",
+        title=f"{curve.target}, simulated: noise {1000 * curve.noise_mag:.2f} mmag, error {1000 * error:.2f} mmag rms",
     )
     figure.savefig("light_curve.png")
     return (
-        f"The best curve of {best.label} differs from the truth by {1000 * error:.2f} mmag rms (a constant removed,"
-        f" {best.n_points} frames). Its noise_mag is {1000 * best.noise_mag:.2f} ± {1000 * best.noise_mag_err:.2f} mmag;"
+        f"The best curve of {curve.target} differs from the truth by {1000 * error:.2f} mmag rms (a constant removed,"
+        f" {curve.kept.sum()} frames)."
+        f" Its noise_mag is {1000 * curve.noise_mag:.2f} ± {1000 * curve.noise_mag_err:.2f} mmag;"
         f" the CCD equation expects {1000 * theory:.2f} mmag."
     )

@@ -69,12 +69,12 @@ def write_files(folder: Path, drafts: Sequence[Draft], *, overwrite: bool = Fals
         A file of that name is there and no export made it; nothing is written then.
     """
     if folder.exists() and not folder.is_dir():
-        raise PhotdbError(f"{folder} is a file: name a folder to export to")
+        raise PhotdbError(f"there is a file {folder}: name a folder to export to")
     foreign = [draft.name for draft in drafts if not _may_replace(folder / draft.name, draft.mark, overwrite)]
     if foreign:
         raise PhotdbError(
-            f"{folder / foreign[0]} was not made by this export, and nothing is written: choose another folder,"
-            " or give --overwrite"
+            f"the file {folder / foreign[0]} was not made by this export, so nothing is written: choose another"
+            " folder, or give --overwrite"
         )
     folder.mkdir(parents=True, exist_ok=True)
     paths = []

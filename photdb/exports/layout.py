@@ -1,19 +1,53 @@
 """How a text file of an export is laid out: lines of `#` that say what it is, then columns with tabs between."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from photdb import __version__
+from photdb.algorithms.flags import MEANING
 from photdb.exports.files import Draft
+from photdb.store.arrays import Frames, Source
+from photdb.store.project import Project, driver
 
 #: The first words of every file.
 MARK: Final = "# photdb export: "
 
+#: Digits of a Julian date (a millisecond), of magnitudes, and of positions.
+JD, MAG, PX = 8, 5, 3
+
 #: Names of columns, with their cells.
 Columns = list[tuple[str, list[str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """What all files draw on: the project, its frames in time order, its sources, and how file names begin."""
+
+    project: Project
+    frames: Frames
+    sources: list[Source]
+    stem: str
+
+    def common(self) -> Columns:
+        """Give the columns that open every file with a line a frame."""
+        return [
+            ("frame", whole(self.frames.number)),
+            ("jd_utc_mid", fixed(self.frames.jd_utc_mid, JD)),
+            ("accepted", whole(self.frames.accepted)),
+        ]
+
+    def draft(self, name: str, about: str, notes: Iterable[str], data: Columns) -> Draft:
+        """Lay out a file."""
+        return lay_out(f"{self.stem}-{name}.txt", about, [f"project {self.stem}", *notes], data)
+
+    def query(self, sql: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Read rows."""
+        rows: list[tuple[Any, ...]] = driver(self.project.connection).execute(sql, arguments).fetchall()
+        return rows
 
 
 def lay_out(name: str, about: str, notes: Iterable[str], data: Columns) -> Draft:
@@ -77,3 +111,17 @@ def spread(
     out = np.full(all_frame_ids.size, np.nan)
     out[order[np.searchsorted(all_frame_ids[order], frame_id)]] = values
     return out
+
+
+def source_note(night: Night) -> str:
+    """Name the sources with their roles."""
+    return "sources: " + ", ".join(f"{s.label} ({s.role})" for s in night.sources)
+
+
+def flag_notes(first_bit: int, end_bit: int) -> list[str]:
+    """Explain the flags that can stand in a file, of which a cell holds the sum: bits `first_bit` to `end_bit` - 1."""
+    return [
+        f"flag {int(flag)}, {flag.name}: {meaning}"
+        for flag, meaning in MEANING.items()
+        if 1 << first_bit <= int(flag) < 1 << end_bit
+    ]

@@ -15,61 +15,20 @@ NAME-09_rejections.txt                                 what is left out, and why
 Columns are separated by tabs: spreadsheets open the files as they are, and `numpy.loadtxt(file)` reads those that hold
 only numbers (02 to 05, and 08), `numpy.loadtxt(file, delimiter="\t", usecols=...)` the others, whose columns of text
 come last. Lines that start with `#` say what the file is; the last of them names the columns, with units at the ends of
-the names. A missing number is `nan`, a missing text `-`. Frames are in time order, pixels are counted from (0, 0), times
-are Julian dates of mid-exposure, UTC. No file holds a date of its making: the same data and decisions give the same
-bytes. Fluxes, skies and peaks are in the view `instrumental` (`photdb export DIR --view instrumental`).
+the names. A missing number is `nan`, a missing text `-`. Frames are in time order, pixels are counted from (0, 0), and
+times are Julian dates of mid-exposure, UTC. No file holds a date of its making: the same data and decisions give the
+same bytes. Fluxes, skies and peaks are in the view `instrumental` (`photdb export DIR --view instrumental`).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from photdb.algorithms.differential import instrumental_magnitude, magnitude_error
-from photdb.algorithms.flags import MEANING
 from photdb.exports.files import Draft, safe_name, write_files
-from photdb.exports.layout import Columns, cells, clean, fixed, lay_out, spread, whole
-from photdb.store.arrays import (
-    Frames,
-    Source,
-    columns,
-    read_apertures,
-    read_by_frame,
-    read_cube,
-    read_frames,
-    read_sources,
-)
+from photdb.exports.layout import MAG, PX, Columns, Night, cells, clean, fixed, flag_notes, source_note, spread
+from photdb.store.arrays import columns, read_apertures, read_by_frame, read_cube, read_frames, read_sources
 from photdb.store.project import Project, driver
-
-#: Digits of a Julian date (a millisecond), of magnitudes, and of positions.
-JD, MAG, PX = 8, 5, 3
-
-
-@dataclass(frozen=True, slots=True)
-class _Night:
-    """What all files draw on."""
-
-    project: Project
-    frames: Frames
-    sources: list[Source]
-    stem: str
-
-    def common(self) -> Columns:
-        """Give the columns that open every file with a line a frame."""
-        return [
-            ("frame", whole(self.frames.number)),
-            ("jd_utc_mid", fixed(self.frames.jd_utc_mid, JD)),
-            ("accepted", whole(self.frames.accepted)),
-        ]
-
-    def draft(self, name: str, about: str, notes: Iterable[str], data: Columns) -> Draft:
-        """Lay out a file."""
-        return lay_out(f"{self.stem}-{name}.txt", about, [f"project {self.stem}", *notes], data)
-
-    def query(self, sql: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Read rows."""
-        rows: list[tuple[Any, ...]] = driver(self.project.connection).execute(sql, arguments).fetchall()
-        return rows
 
 
 def export_text(project: Project, folder: Path, *, overwrite: bool = False) -> list[Path]:
@@ -100,14 +59,14 @@ def export_text(project: Project, folder: Path, *, overwrite: bool = False) -> l
     raw.execute("BEGIN")  # one state of the project in all files, whatever another process writes meanwhile
     try:
         frames = read_frames(project.connection)
-        night = _Night(project, frames, read_sources(project.connection), safe_name(project.path.stem, set()))
+        night = Night(project, frames, read_sources(project.connection), safe_name(project.path.stem, set()))
         drafts = [draft for part in _PARTS for draft in part(night)]
     finally:
         raw.execute("ROLLBACK")
     return write_files(folder, drafts, overwrite=overwrite)
 
 
-def _frames(night: _Night) -> Iterator[Draft]:
+def _frames(night: Night) -> Iterator[Draft]:
     rows = night.query(
         "SELECT number, airmass, reasons FROM frame_status ORDER BY jd_utc_mid IS NULL, jd_utc_mid, path"
     )
@@ -125,25 +84,25 @@ def _frames(night: _Night) -> Iterator[Draft]:
     )
 
 
-def _by_frame(night: _Night, table: str, digits: dict[str, int]) -> Columns:
+def _by_frame(night: Night, table: str, digits: dict[str, int]) -> Columns:
     values = read_by_frame(night.project.connection, table, list(digits), night.frames)
     return [(name, fixed(v, n)) for (name, n), v in zip(digits.items(), values, strict=True)]
 
 
-def _quality(night: _Night) -> Iterator[Draft]:
+def _quality(night: Night) -> Iterator[Draft]:
     if not night.query("SELECT 1 FROM frame_quality LIMIT 1"):
         return
     digits = {"min_adu": 1, "max_adu": 1, "range_adu": 1, "background_adu": 3, "background_scatter_adu": 3}
     digits |= {"nonuniformity_adu": 3, "n_stars": 0, "fwhm_px": 3, "elongation": 3, "n_saturated_px": 0, "flags": 0}
     notes = [
         "range_adu: max_adu - min_adu; nonuniformity_adu: difference between medians of different areas",
-        *_flag_notes(0, 3),
+        *flag_notes(0, 3),
     ]
     data = [*night.common(), *_by_frame(night, "frame_quality", digits)]
     yield night.draft("02_quality", "quality of the frames", notes, data)
 
 
-def _shifts(night: _Night) -> Iterator[Draft]:
+def _shifts(night: Night) -> Iterator[Draft]:
     if not night.query("SELECT 1 FROM shift LIMIT 1"):
         return
     ((number,),) = night.query(
@@ -153,13 +112,13 @@ def _shifts(night: _Night) -> Iterator[Draft]:
     notes = [
         f"p = c + scale * Rot(rotation) * (p_ref - c) + (dx, dy); p_ref in the reference frame, {number};"
         " c = ((width - 1)/2, (height - 1)/2); rotation positive from x to y",
-        *_flag_notes(3, 8),
+        *flag_notes(3, 8),
     ]
     data = [*night.common(), *_by_frame(night, "shift", digits)]
     yield night.draft("03_shifts", "shifts of the frames", notes, data)
 
 
-def _positions(night: _Night) -> Iterator[Draft]:
+def _positions(night: Night) -> Iterator[Draft]:
     frame, source, x, y, flags = columns(
         night.project.connection,
         "SELECT frame_id, source_id, x_px, y_px, flags FROM centroid ORDER BY frame_id, source_id",
@@ -173,11 +132,11 @@ def _positions(night: _Night) -> Iterator[Draft]:
         for heading, values, digits in ((f"x_px {s.label}", x, PX), (f"y_px {s.label}", y, PX)):
             data.append((heading, fixed(spread(values[of], frame[of], night.frames.id), digits)))
         data.append((f"flags {s.label}", fixed(spread(flags[of], frame[of], night.frames.id), 0)))
-    notes = ["fitted centres, the centre of the first pixel is (0, 0)", _source_note(night), *_flag_notes(8, 16)]
+    notes = ["fitted centres, the centre of the first pixel is (0, 0)", source_note(night), *flag_notes(8, 16)]
     yield night.draft("04_positions", "positions of the sources", notes, data)
 
 
-def _instrumental(night: _Night) -> Iterator[Draft]:
+def _instrumental(night: Night) -> Iterator[Draft]:
     if not night.query("SELECT 1 FROM flux LIMIT 1"):
         return
     for aperture in read_apertures(night.project.connection):
@@ -202,15 +161,15 @@ def _instrumental(night: _Night) -> Iterator[Draft]:
                 f"radius {aperture.radius_px:g} px, sky ring {aperture.annulus_inner_px:g} to"
                 f" {aperture.annulus_outer_px:g} px",
                 "mag: -2.5 log10(flux in ADU), as measured, rejected frames included; mag_err: by the CCD equation",
-                _source_note(night),
-                *_flag_notes(1, 2),
-                *_flag_notes(8, 32),
+                source_note(night),
+                *flag_notes(1, 2),
+                *flag_notes(8, 32),
             ],
             data,
         )
 
 
-def _reference_check(night: _Night) -> Iterator[Draft]:
+def _reference_check(night: Night) -> Iterator[Draft]:
     rows = night.query(
         "SELECT a.id, a.radius_px, k.scatter_mag, k.expected_mag, k.drift_mag, k.worst_jump_mag, f.number, k.n_frames,"
         " s.label, k.advice FROM reference_check k JOIN source s ON s.id = k.source_id AND s.removed_at IS NULL"
@@ -242,7 +201,7 @@ def _reference_check(night: _Night) -> Iterator[Draft]:
     )
 
 
-def _solutions(night: _Night) -> Iterator[Draft]:
+def _solutions(night: Night) -> Iterator[Draft]:
     taken: set[str] = set()
     for target in night.sources:
         solutions = night.query(
@@ -303,7 +262,7 @@ def _solutions(night: _Night) -> Iterator[Draft]:
         )
 
 
-def _rejections(night: _Night) -> Iterator[Draft]:
+def _rejections(night: Night) -> Iterator[Draft]:
     rows = night.query(
         "SELECT frame, aperture_id, overruled, kind, source, stage, reason FROM excluded"
         " ORDER BY kind, stage, source, aperture_id, frame, reason"
@@ -338,16 +297,3 @@ _PARTS: Final = (
     _solutions,
     _rejections,
 )
-
-
-def _source_note(night: _Night) -> str:
-    return "sources: " + ", ".join(f"{s.label} ({s.role})" for s in night.sources)
-
-
-def _flag_notes(first_bit: int, end_bit: int) -> list[str]:
-    """Explain the flags that can stand in a file, of which a cell holds the sum: bits `first_bit` to `end_bit` - 1."""
-    return [
-        f"flag {int(flag)}, {flag.name}: {meaning}"
-        for flag, meaning in MEANING.items()
-        if 1 << first_bit <= int(flag) < 1 << end_bit
-    ]

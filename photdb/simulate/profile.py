@@ -111,7 +111,8 @@ def stamps(plan: NightPlan, x_px: Floats, y_px: Floats, fwhm_px: float, reach: i
         edges = np.arange(-reach, reach + 2) - 0.5
         scale = math.sqrt(2.0) * sigma_px(fwhm_px)
         along_x, along_y = (0.5 * np.diff(erf((edges - place[:, None]) / scale)) for place in (x_px, y_px))
-        return along_y.astype(np.float32)[:, :, None] * along_x.astype(np.float32)[:, None, :]
+        product: NDArray[np.float32] = along_y.astype(np.float32)[:, :, None] * along_x.astype(np.float32)[:, None, :]
+        return product
     grid = np.arange(-reach, reach + 1)
     total = np.zeros((len(x_px), len(grid), len(grid)), np.float32)
     for node_y, weight_y in zip(_NODES, _WEIGHTS, strict=True):

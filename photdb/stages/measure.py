@@ -1,6 +1,5 @@
 """Stage `measure`: centroid and aperture fluxes of every source in every frame, from cut-outs around the sources."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,7 +128,7 @@ def run(project: Project, plan: Plan, session: Session) -> None:
     unread: dict[int, str] = {}
     fit = [(w.frame, w.fit) for w in work if w.fit.size]
     more = [(w.frame, w.more) for w in work if w.more.size]
-    lacking = _lacking(project.connection, state.apertures) if more else state.apertures
+    lacking = _lacking(project.connection, state) if more else state.apertures
     for items, apertures, fitting in ((fit, state.apertures, True), (more, lacking, False)):
         if items:
             unread |= measure_sources(project, session, plan.params, state, items, apertures, fitting=fitting)
@@ -153,8 +152,13 @@ def _refresh(project: Project, state: State, work: list[FrameWork]) -> None:
                 )
 
 
-def _lacking(connection: Connection, apertures: Sequence[Aperture]) -> list[Aperture]:
-    """Find the apertures that some frame × source has no flux for, though it has others."""
-    counts = dict(driver(connection).execute("SELECT aperture_id, count(*) FROM flux GROUP BY aperture_id").fetchall())
-    most = max(counts.values(), default=0)
-    return [a for a in apertures if counts.get(a.id, 0) < most] or list(apertures)
+def _lacking(connection: Connection, state: State) -> list[Aperture]:
+    """Find the apertures that some frame × source has no flux for, though it has a centroid."""
+    frame_ids = ", ".join(map(str, state.expected.frames.id[state.expected.frames.usable].tolist()))
+    source_ids = ", ".join(str(s.id) for s in state.expected.sources)
+    where = f"WHERE frame_id IN ({frame_ids}) AND source_id IN ({source_ids})"
+    (n,) = driver(connection).execute(f"SELECT count(*) FROM centroid {where}").fetchone()  # noqa: S608 - ids of ours
+    counts = dict(
+        driver(connection).execute(f"SELECT aperture_id, count(*) FROM flux {where} GROUP BY aperture_id").fetchall()  # noqa: S608
+    )
+    return [a for a in state.apertures if counts.get(a.id, 0) < n]

@@ -51,7 +51,7 @@ def expected_positions(project: Project) -> Expected:
             notes.append(f"{source.label} cannot be placed: frame {numbers(lost)}, where it was selected, has no shift")
         elif source.role == "asteroid" and (np.isnan(times).any() or np.unique(times).size < times.size):
             which = numbers(frames.number[places].tolist())
-            notes.append(f"{source.label} cannot be placed: frame {which}, where it was selected, need times of their own")
+            notes.append(f"{source.label} cannot be placed: its positions, in frame {which}, need times of their own")
         elif source.role == "asteroid":
             at = position_at(frames.jd_utc_mid, times, in_reference)
             xy[:, k] = shifts.to_frame(at[:, None, :])[:, 0]

@@ -1,6 +1,7 @@
 """Runs stages: resolves their options, brings what they read up to date first, logs each run, commits in batches."""
 
 import contextlib
+import functools
 import json
 import platform
 import sys
@@ -133,6 +134,7 @@ def _logged(project: Project, name: str, todo: Plan) -> Iterator[None]:
             connection.execute(update(table).where(table.c.id == run_id).values(finished_at=now(), outcome=outcome))
 
 
+@functools.cache
 def _libraries() -> str:
     from importlib.metadata import version
 

@@ -64,7 +64,7 @@ def _encode(value: Any) -> bytes:
             return b"s%d:" % len(raw) + raw
         case bytes():
             return b"b%d:" % len(value) + value
-        case np.ndarray():
+        case np.ndarray() if value.dtype.kind in "biuf":
             array = _canonical(value) if value.dtype.kind == "f" else np.ascontiguousarray(value)
             return f"a{array.dtype.str}{array.shape}".encode() + array.tobytes()
         case dict():

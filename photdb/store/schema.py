@@ -190,14 +190,14 @@ rejection = Table(
     Column("created_at", Text, nullable=False),
     Column("withdrawn_at", Text),
     CheckConstraint("coalesce(frame_id, source_id, aperture_id) IS NOT NULL"),
-)
-Index(
-    "rejection_in_force",
-    text("coalesce(frame_id, 0)"),
-    text("coalesce(source_id, 0)"),
-    text("coalesce(aperture_id, 0)"),
-    unique=True,
-    sqlite_where=rejection.c.withdrawn_at.is_(None),
+    Index(  # inside the table: an index of nothing but expressions knows no other way to its table
+        "rejection_in_force",
+        text("coalesce(frame_id, 0)"),
+        text("coalesce(source_id, 0)"),
+        text("coalesce(aperture_id, 0)"),
+        unique=True,
+        sqlite_where=text("withdrawn_at IS NULL"),
+    ),
 )
 acceptance = Table(
     "acceptance",

@@ -105,9 +105,7 @@ def _points(axes: "Axes", t: Floats, m: Floats, err: Floats | None, shown: Bools
     else:
         axes.invert_yaxis()
     if faint.any():
-        axes.plot(
-            t[faint], m[faint], "o", ms=3.2, mfc="none", mec=_LEFT_OUT, mew=0.8, zorder=1.5, label="left out"
-        )
+        axes.plot(t[faint], m[faint], "o", ms=3.2, mfc="none", mec=_LEFT_OUT, mew=0.8, zorder=1.5, label="left out")
 
 
 def _frame_axis(axes: "Axes", t: Floats, number: Floats) -> None:
@@ -117,11 +115,12 @@ def _frame_axis(axes: "Axes", t: Floats, number: Floats) -> None:
     if t.size < 2 or np.any(np.diff(t) <= 0) or np.any(np.diff(number) <= 0):
         return
 
-    def along(x: Floats, xs: Floats, ys: Floats) -> Floats:
+    def along(given: ArrayLike, xs: Floats, ys: Floats) -> Floats:
         """Interpolate, and go on with the mean slope beyond the ends, where the axis has its margins."""
+        x = np.asarray(given, float)
         slope = (ys[-1] - ys[0]) / (xs[-1] - xs[0])
         outside = np.minimum(x - xs[0], 0.0) + np.maximum(x - xs[-1], 0.0)
-        return np.interp(x, xs, ys) + slope * outside
+        return np.asarray(np.interp(x, xs, ys) + slope * outside)
 
     top = axes.secondary_xaxis("top", functions=(lambda x: along(x, t, number), lambda x: along(x, number, t)))
     top.set_xlabel("frame", fontsize=9, labelpad=5)

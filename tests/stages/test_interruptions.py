@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from nights import DECISIONS, N_FRAMES, RESULTS, interrupt_after, select_all, small_steps
+from nights import DECISIONS, N_FRAMES, copy_night, interrupt_after, select_all, small_steps
 
 #: A command whose process kills itself when the progress of a stage was told so many times.
 KILLED = """
@@ -48,15 +48,14 @@ def go_on(night):
     night.photdb("run")
 
 
-def rows(night):
-    return {table: night.one(f"SELECT count(*) FROM {table}") for table in RESULTS}
+def n_frames_done(night, stage):
+    table = {"qc": "frame_quality", "shifts": "shift", "measure": "centroid"}[stage]
+    return night.one(f"SELECT count(DISTINCT frame_id) FROM {table}")
 
 
 @pytest.fixture(scope="module")
 def undisturbed(built_night, tmp_path_factory):
     """What a session without interruption gives."""
-    from nights import copy_night
-
     night = copy_night(built_night, tmp_path_factory.mktemp("undisturbed") / "night", "solved")
     return night.snapshot(), night.snapshot(*DECISIONS)
 
@@ -89,7 +88,7 @@ def test_ctrl_c_in_the_middle_of_a_stage(night_at, undisturbed, monkeypatch, poi
     stopped = night.photdb(stage, code=130)
     assert stopped.stderr.splitlines()[-1].startswith("Interrupted. ")
     if stage != "solve":
-        n_kept = night.one(f"SELECT count(DISTINCT frame_id) FROM { {'qc': 'frame_quality', 'shifts': 'shift', 'measure': 'centroid'}[stage] }")
+        n_kept = n_frames_done(night, stage)
         assert f"{stage}: {n_kept} frame" in stopped.stderr.splitlines()[-1]
         assert 0 < n_kept < N_FRAMES
     assert night.states()[stage] == "out of date"
@@ -107,14 +106,13 @@ def test_kill_9_in_the_middle_of_a_stage(night_at, undisturbed, point, stage, ca
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(
         [sys.executable, "-c", KILLED, stage, str(calls), stage, "-j", "1"],
-        env={**os.environ, "PHOTDB_PROJECT": str(night.path), "PYTHONPATH": os.pathsep.join([str(root), str(root / "tests")])},
+        env={**os.environ, "PHOTDB_PROJECT": str(night.path), "PYTHONPATH": f"{root}{os.pathsep}{root / 'tests'}"},
         capture_output=True,
         check=False,
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert (night.folder / "night.photdb.lock").exists()  # nobody was left to take it away
-    table = {"qc": "frame_quality", "measure": "centroid"}[stage]
-    assert 0 < night.one(f"SELECT count(DISTINCT frame_id) FROM {table}") < N_FRAMES
+    assert 0 < n_frames_done(night, stage) < N_FRAMES
     assert night.one("SELECT count(*) FROM history WHERE outcome IS NULL") == 1
     assert "killed, or still at work" in night.photdb("history").stdout
     go_on(night)

@@ -1,12 +1,14 @@
 """Options that are remembered, what runs before what, commits in batches, and what is said when frames are gone."""
 
+import contextlib
 import os
 
 import pytest
-from nights import N_FRAMES
+from nights import N_FRAMES, invoke
 
 from photdb.errors import PhotdbError
 from photdb.stages import STAGES, runner
+from photdb.store.arrays import read_frames
 from photdb.store.project import Project
 
 
@@ -64,14 +66,12 @@ def test_batches_hold_so_many_frames_and_nothing_is_lost(night, monkeypatch, com
     monkeypatch.setattr(runner, "COMMIT_S", 1e9)
     batches, told = [], []
 
-    class Session(runner.Session):
-        pass
+    def save(connection, results):
+        batches.append([*results])
 
-    session = Session(progress=lambda label, total: __import__("contextlib").nullcontext(told.append))
+    session = runner.Session(progress=lambda label, total: contextlib.nullcontext(told.append))
     with Project.write(night.path, "test") as project:
-        runner.save_in_batches(
-            project, session, "x", ((2, i) for i in range(5)), 10, lambda connection, results: batches.append([*results])
-        )
+        runner.save_in_batches(project, session, "x", ((2, i) for i in range(5)), 10, save)
     assert [i for batch in batches for i in batch] == [0, 1, 2, 3, 4]
     assert [len(b) for b in batches] == {1: [1] * 5, 3: [2, 2, 1], 1000: [5]}[commit_frames]
     assert told == [2] * 5
@@ -120,7 +120,7 @@ def test_a_file_that_is_damaged_later_is_a_frame_that_stays_out(night, number):
     assert night.work() == {}
     assert night.one("SELECT accepted FROM frame_status WHERE number = ?", number) == 0
     assert number not in [n for (n,) in night.rows("SELECT frame FROM best_light_curve")]
-    assert len(night.rows("SELECT frame FROM best_light_curve WHERE target = 'R1' OR target = 'Ganymed'")) == N_FRAMES - 1
+    assert night.one("SELECT count(*) FROM best_light_curve WHERE target = 'Ganymed'") == N_FRAMES - 1
     file.write_bytes(whole)
     night.photdb("run")
     assert night.snapshot("centroid", "flux", "solution_point") == before
@@ -178,8 +178,6 @@ def test_a_time_offset_moves_times_and_reads_no_pixels(night, reads):
 
 
 def test_the_order_of_frames_is_by_time_then_path(night):
-    from photdb.store.arrays import read_frames
-
     night.change("UPDATE frame SET jd_utc_mid = 2455836.25 WHERE number IN (4, 9, 17)")
     with Project.read(night.path) as project:
         frames = read_frames(project.connection)
@@ -189,13 +187,11 @@ def test_the_order_of_frames_is_by_time_then_path(night):
 
 
 def test_a_project_of_no_usable_frame_says_so(tmp_path, night):
-    from nights import invoke
-
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "a.fits").write_bytes(b"not a frame")
     env = {"PHOTDB_PROJECT": str(tmp_path / "bad.photdb")}
     assert invoke("init", tmp_path / "bad", env=env).exit_code == 0
     for command in ("qc", "shifts", "measure", "check", "solve", "run", "status"):
         result = invoke(command, env=env)
-        assert result.exit_code in (0, 1)
+        assert result.exit_code == (1 if command in ("shifts", "measure", "check", "solve") else 0), command
     assert os.listdir(tmp_path / "bad") == ["a.fits"]

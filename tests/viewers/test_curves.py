@@ -1,0 +1,80 @@
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+from matplotlib.colors import to_hex
+
+from photdb.viewers.curves import light_curve_figure
+
+T = 2455836.35 + np.linspace(0.0, 0.2, 41)
+TRUTH = 0.1 * np.sin(30.0 * (T - T[0]))
+RNG = np.random.default_rng(3)
+MAG = TRUTH + RNG.normal(0.0, 0.003, 41)
+ERR = np.full(41, 0.003)
+
+
+def test_bright_is_up_and_the_figure_is_readable_at_800_pixels(tmp_path: Path) -> None:
+    figure = light_curve_figure(T, MAG, ERR, number=np.arange(1, 42), model=TRUTH, model_label="truth", title="Ganymed")
+    figure.savefig(tmp_path / "a.png")
+    height, width, _ = matplotlib.image.imread(tmp_path / "a.png").shape
+    assert (width, height) == (1000, 700)
+    upper, lower = figure.axes
+    for axes in (upper, lower):
+        bottom, top = axes.get_ylim()
+        assert bottom > top
+    assert upper.get_title(loc="left") == "Ganymed"
+    assert lower.get_xlabel() == "JD − 2455836, days (UTC, mid-exposure)"
+    assert upper.get_ylabel() == "differential magnitude"
+    assert lower.get_ylabel() == "residual, mmag"
+
+
+def test_what_is_drawn_is_what_was_given() -> None:
+    left_out = np.zeros(41, bool)
+    left_out[[3, 7]] = True
+    mag = MAG.copy()
+    mag[20] = np.nan
+    figure = light_curve_figure(T, mag, ERR, left_out=left_out, model=TRUTH, model_label="truth")
+    upper, lower = figure.axes
+    kept = ~left_out & np.isfinite(mag)
+    for axes, values in ((upper, mag), (lower, 1000.0 * (mag - TRUTH))):
+        # of the container of error bars, the line of the markers
+        (container,) = axes.containers
+        data, _, _ = container.lines
+        np.testing.assert_array_equal(data.get_xdata(), T[kept] - 2455836.0)
+        np.testing.assert_array_equal(data.get_ydata(), values[kept])
+        (faint,) = [line for line in axes.lines if line.get_label() == "left out"]
+        np.testing.assert_array_equal(faint.get_ydata(), values[left_out])
+        assert to_hex(faint.get_markeredgecolor()) == "#999999"
+    (line,) = [line for line in upper.lines if line.get_label() == "truth"]
+    np.testing.assert_array_equal(line.get_ydata(), TRUTH)
+
+
+def test_a_rejected_point_far_off_does_not_stretch_the_axis() -> None:
+    mag, left_out = MAG.copy(), np.zeros(41, bool)
+    mag[5], left_out[5] = 9.0, True
+    (axes,) = light_curve_figure(T, mag, ERR, left_out=left_out).axes
+    assert max(axes.get_ylim()) < 0.2
+
+
+def test_frame_numbers_stand_over_their_times() -> None:
+    number = np.arange(1, 42) * 3
+    figure = light_curve_figure(T, MAG, number=number)
+    figure.canvas.draw()
+    (top,) = figure.axes[0].child_axes
+    left, right = top.get_xlim()
+    low, high = figure.axes[0].get_xlim()
+    # the axis is linear here: its ends are the numbers there, frames 0.005 d and 3 numbers apart
+    np.testing.assert_allclose([left, right], 3 + 3 * (np.array([low, high]) - (T[0] - 2455836)) / 0.005, rtol=1e-6)
+
+
+def test_no_frame_axis_where_numbers_do_not_follow_time() -> None:
+    figure = light_curve_figure(T, MAG, number=np.arange(41)[::-1])
+    assert figure.axes[0].child_axes == []
+
+
+def test_a_curve_without_points_is_an_empty_figure(tmp_path: Path) -> None:
+    nothing = np.full(41, np.nan)
+    light_curve_figure(T, nothing, nothing).savefig(tmp_path / "a.png")
+    light_curve_figure([], []).savefig(tmp_path / "b.png")
+    assert (tmp_path / "a.png").stat().st_size > 5000
+    assert (tmp_path / "b.png").stat().st_size > 5000
