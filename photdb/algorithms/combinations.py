@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from photdb.algorithms.differential import HighPass
+from photdb.algorithms.noise import HighPass
 
 Floats = NDArray[np.float64]
 Masks = NDArray[np.int64]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
-from photdb.algorithms.differential import Floats, noise, product_norm2, smoother
+from photdb.algorithms.noise import Floats, noise, product_norm2, smoother
 
 #: Frames in a fit of the smoother that shows drift; its degree is 2.
 DRIFT_WINDOW: Final = 31

@@ -64,7 +64,7 @@ class _Commands(click.Group):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(0)
         except OSError as error:
-            name = f"{error.filename}: " if error.filename else ""
+            name = f"the file {error.filename}: " if error.filename else ""
             raise click.ClickException(_sentence(f"{name}{error.strerror or error}")) from error
         except Exception as error:
             if (message := _database_message(error)) is None:

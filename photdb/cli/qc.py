@@ -45,10 +45,12 @@ def qc_command(
     Example:
       photdb qc --min-range 8000 --max-nonuniformity 2
     """
+    from photdb.stages.qc import check_region
     from photdb.stages.runner import run
 
     given = stage_options("qc", {"region": region}, use_default=use_default)
     with console.writing() as project, console.session(workers) as session:
+        check_region(project.connection, region)  # before a rule is in force
         set_rules(project, rules)
         run(project, "qc", session, given)
         rows = []

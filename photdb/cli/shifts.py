@@ -52,12 +52,15 @@ def shifts_command(
     Example:
       photdb shifts --exclude 500 380 700 560 --max-residual 0.5
     """
+    from photdb.stages.qc import check_region
     from photdb.stages.runner import run
     from photdb.stages.shifts import set_reference_frame
     from photdb.store.decisions import frame_ids, frame_number
 
     given = stage_options("shifts", {"exclude": list(exclude) or None, "region": region}, use_default=use_default)
     with console.writing() as project, console.session(workers) as session:
+        for rectangle in (*exclude, region):
+            check_region(project.connection, rectangle)  # before anything is decided
         if reference_frame is not None:
             with project.transaction() as connection:
                 if reference_frame == "auto":

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--window", type=click.IntRange(1), help="Frames of the smoother, an odd number.  [default: 7]")
+@click.option("--window", type=click.IntRange(1, 999), help="Frames of the smoother, an odd number.  [default: 7]")
 @click.option("--degree", type=click.IntRange(0, 9), help="Its polynomial; 0 is a boxcar.  [default: 2]")
 @click.option(
     "--weighting",

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import sqlite3
 from typing import Any
 
@@ -49,7 +50,7 @@ def sql_command(console: Console, query: str, form: str) -> None:
         finally:
             raw.set_authorizer(None)
     if form == "json":
-        click.echo(json.dumps([dict(zip(names, map(_plain, row), strict=True)) for row in rows], indent=1))
+        click.echo(json.dumps([dict(zip(names, map(_finite, row), strict=True)) for row in rows], indent=1))
     elif form == "csv":
         out = io.StringIO()
         csv.writer(out, lineterminator="\n").writerows([names, *rows])
@@ -68,6 +69,11 @@ def _authorize(action: int, first: str | None, second: str | None, database: str
 
 def _plain(value: Any) -> Any:
     return value.hex() if isinstance(value, bytes) else value
+
+
+def _finite(value: Any) -> Any:
+    """Give what JSON can hold: it knows no infinity."""
+    return None if value in (math.inf, -math.inf) else _plain(value)
 
 
 def _shown(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """Stage `check`: each reference against the mean of the others, in every aperture, and which ones to leave out."""
 
+import shlex
 from typing import Any
 
 import numpy as np
@@ -78,10 +79,10 @@ def _advice_text(advice: Any, series: Series, label: str) -> str | None:
     if advice is None:
         return None
     if advice.remove:
-        return f"{advice.reason}: photdb reject source {label}"
+        return f"{advice.reason}: photdb reject source {shlex.quote(label)}"
     if advice.frames:
         frames = " ".join(str(series.number[i]) for i in advice.frames)
-        return f"{advice.reason}: photdb reject frames {frames} --source {label}"
+        return f"{advice.reason}: photdb reject frames {frames} --source {shlex.quote(label)}"
     return str(advice.reason)
 
 

@@ -156,7 +156,11 @@ def put_proposed(project: Project, wanted: int) -> list[str]:
             "SELECT label, id FROM source WHERE removed_at IS NULL AND origin = 'auto' AND role = 'reference'"
         ).all()
     }
-    positions = {s.label: s.anchor_xy_px[0] for s in read_sources(connection) if s.label in earlier}
+    frames = read_frames(connection)
+    shifts = read_shifts(connection, frames)
+    positions = {
+        s.label: anchors_in_reference(s, frames, shifts)[0] for s in read_sources(connection) if s.label in earlier
+    }
     labels = []
     with project.transaction():
         proposed = propose_references(project, wanted, ignoring=set(earlier))

@@ -1,12 +1,13 @@
 """Stage `solve`: for each target the quietest of all apertures × sets of references × weightings, and their curves."""
 
+import shlex
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, delete, insert
 
-from photdb.algorithms import differential
+from photdb.algorithms import differential, noise
 from photdb.errors import PhotdbError
 from photdb.stages import STAGES, Plan
 from photdb.stages.runner import Session
@@ -100,7 +101,7 @@ def _solve(series: Series, k: int, references: list[int], params: dict[str, Any]
     }
     if not apertures:
         return {**result, "message": "no aperture is left for it and a reference", "solutions": []}
-    highpass = differential.smoother(series.jd_utc_mid[comparison], window=params["window"], degree=params["degree"])
+    highpass = noise.smoother(series.jd_utc_mid[comparison], window=params["window"], degree=params["degree"])
     if not highpass.trace > 0:
         few = f"too few frames ({result['n_frames']}) where it and all references are valid"
         result["message"] = "; ".join(filter(None, [few, result["message"]]))
@@ -152,7 +153,7 @@ def _curve(
     weights: Floats,
     aperture: int,
     comparison: NDArray[np.bool_],
-    highpass: differential.HighPass,
+    highpass: noise.HighPass,
 ) -> dict[str, Any]:
     """Compute the curve of one combination on all frames where its own references are valid, and its figures."""
     from photdb.algorithms.references import leave_one_out
@@ -170,7 +171,7 @@ def _curve(
     return {
         "aperture_id": series.apertures[aperture].id,
         "n_references": len(references),
-        "noise_robust_mag": float(differential.robust_noise(mag[comparison], highpass)),
+        "noise_robust_mag": float(noise.robust_noise(mag[comparison], highpass)),
         "drift_mag": drift if np.isfinite(drift) else None,
         "n_points": points.size,
         "references": [(series.sources[j].id, w) for j, w in zip(references, weights.tolist(), strict=True)],
@@ -189,7 +190,8 @@ def _costs(series: Series, references: list[int], of_target: NDArray[np.bool_], 
         lost = int((others & ~of_reference[:, j]).sum())
         if lost > _COSTLY * of_target.size:
             label = series.sources[k].label
-            out.append(f"reference {label} alone costs {count(lost, 'frame')}: photdb reject source {label}")
+            command = f"photdb reject source {shlex.quote(label)}"
+            out.append(f"reference {label} alone costs {count(lost, 'frame')}: {command}")
     return "; ".join(out)
 
 

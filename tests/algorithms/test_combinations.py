@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from photdb.algorithms import combinations
 from photdb.algorithms.combinations import Combination, rank, search, search_all
-from photdb.algorithms.differential import differential_magnitude, noise, smoother
+from photdb.algorithms.differential import differential_magnitude
+from photdb.algorithms.noise import noise, smoother
 
 
 def night(n_references, n, *, seed=0, clouds=2.0, scatter=(0.002, 0.03)):

@@ -12,11 +12,9 @@ from photdb.algorithms.differential import (
     ensemble_magnitude,
     instrumental_magnitude,
     magnitude_error,
-    noise,
     reference_weights,
-    robust_noise,
-    smoother,
 )
+from photdb.algorithms.noise import noise, robust_noise, smoother
 
 CADENCE_D = 30 / 86400
 
@@ -255,3 +253,11 @@ def test_bits_do_not_depend_on_the_batch(n):
             parts = [kernel(slice(first, first + size)) for first in range(0, 23, size)]
             assert np.concatenate(parts).tobytes() == whole.tobytes()
     assert noise(np.asfortranarray(series), highpass).tobytes() == noise(series, highpass).tobytes()
+
+
+def test_a_window_longer_than_the_night_is_the_whole_night():
+    t = times(20)
+    series = np.random.default_rng(3).normal(0.0, 0.01, 20)
+    for degree in (0, 2):
+        huge, whole = smoother(t, window=10**7 + 1, degree=degree), smoother(t, window=21, degree=degree)
+        np.testing.assert_array_equal(huge.residual(series), whole.residual(series))

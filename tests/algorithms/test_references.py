@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from photdb.algorithms.differential import noise, smoother
+from photdb.algorithms.noise import noise, smoother
 from photdb.algorithms.references import advise, leave_one_out
 
 

@@ -68,19 +68,19 @@ def test_proposed_references_are_bright_isolated_and_keep_what_was_decided(night
     night.photdb("select", "asteroid", "Ganymed", *night.at("Ganymed", 1, 20))
     result = night.photdb("select", "reference", "--auto", 3)
     assert "3 references proposed: R1 R2 R3." in result.stderr
-    assert "saturation is not known" in result.stderr
+    assert "saturation" not in result.stderr  # the headers have it
     before = {label: anchors(night, label) for label in ("R1", "R2", "R3")}
     night.photdb("reject", "source", "R2", "--reason", "red")
     night.photdb("select", "reference", "--auto", 4)
     assert {label: anchors(night, label) for label in before} == before
     assert night.one("SELECT source FROM excluded") == "R2"
     ids = night.rows("SELECT id, label FROM source WHERE removed_at IS NULL")
-    night.photdb("shifts", "--reference-frame", 12)  # the same stars in other pixels
+    night.photdb("shifts", "--reference-frame", 1)  # the same stars in other pixels
     night.photdb("select", "reference", "--auto", 4)
     assert night.rows("SELECT id, label FROM source WHERE removed_at IS NULL") == ids
     assert night.one("SELECT source FROM excluded") == "R2"
     night.photdb("select", "reference", "--auto", 1)
-    assert [r[0] for r in night.rows("SELECT label FROM source WHERE removed_at IS NULL")] == ["Ganymed", "R1"]
+    assert night.one("SELECT count(*) FROM source WHERE removed_at IS NULL AND role = 'reference'") == 1
 
 
 def test_a_reference_placed_by_the_user_stays_when_others_are_proposed(night_at):
@@ -98,7 +98,7 @@ def test_a_reference_placed_by_the_user_stays_when_others_are_proposed(night_at)
     [
         (("variable", "X"), 1, "needs a position"),
         (("reference",), 2, "--at"),
-        (("asteroid", "X", "--at", 1, 50, 50), 1, "two positions"),
+        (("asteroid", "X", "--at", 1, 50, 50, "--no-snap"), 1, "two positions"),
         (("asteroid", "X", "--at", 1, 29.8, 151.5, "--at", 1, 29.8, 151.5, "--no-snap"), 2, "same frame"),
         (("check", "X", "--at", 99, 50, 50), 1, "no frame 99"),
         (("check", "X", "--at", "²", 50, 50), 1, "is no frame"),
@@ -124,7 +124,7 @@ def test_empty_sky_is_no_star(night_at):
     gap = np.hypot(*(grid[:, None] - stars).transpose(2, 0, 1)).min(axis=1)
     x, y = grid[gap.argmax()]
     assert gap.max() > 15
-    assert "no star within" in night.refused("select", "check", "X", "--at", 1, x, y)
+    assert "No star within" in night.refused("select", "check", "X", "--at", 1, x, y)
 
 
 def test_positions_need_shifts(night_at):

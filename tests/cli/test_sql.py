@@ -8,18 +8,18 @@ import pytest
 
 
 def test_three_formats_say_the_same(night):
-    query = "SELECT number, path, NULL AS nothing, 0.1 + 0.2 AS x FROM frame ORDER BY number LIMIT 2"
+    query = "SELECT number, path, NULL AS none, 0.1 + 0.2 AS x FROM frame ORDER BY number LIMIT 2"
     table = night.photdb("sql", query)
     assert table.stderr == ""
     lines = table.stdout.splitlines()
-    assert lines[0].split() == ["number", "path", "nothing", "x"]
+    assert lines[0].split() == ["number", "path", "none", "x"]
     assert lines[1].split() == ["1", "night-0005.fits", "-", "0.30000000000000004"]
     rows = list(csv.reader(io.StringIO(night.photdb("sql", query, "--format", "csv").stdout)))
-    assert rows == [["number", "path", "nothing", "x"]] + [
+    assert rows == [["number", "path", "none", "x"]] + [
         [str(n), f"night-{n + 4:04d}.fits", "", "0.30000000000000004"] for n in (1, 2)
     ]
     found = json.loads(night.photdb("sql", query, "--format", "json").stdout)
-    assert found == [{"number": n, "path": f"night-{n + 4:04d}.fits", "nothing": None, "x": 0.1 + 0.2} for n in (1, 2)]
+    assert found == [{"number": n, "path": f"night-{n + 4:04d}.fits", "none": None, "x": 0.1 + 0.2} for n in (1, 2)]
 
 
 def test_no_rows_and_no_columns_are_answers(night):

@@ -178,7 +178,7 @@ def test_the_project_is_the_one_named_else_the_only_one_here(night, tmp_path, mo
     (night.folder / "second.photdb").write_bytes(night.path.read_bytes())
     result = invoke("status")
     assert result.exit_code == 1
-    assert "several projects here (night.photdb, second.photdb)" in result.stderr
+    assert "Several projects here (night.photdb, second.photdb)" in result.stderr
     assert invoke("status", "-p", "second.photdb").exit_code == 0
     assert invoke("status", env={"PHOTDB_PROJECT": "second.photdb"}).exit_code == 0
     result = invoke("status", "-p", "third.photdb")
