@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from photdb.algorithms.quality import Background, background
+from photdb.algorithms.background import Background, background
 from photdb.algorithms.shapes import (
     FWHM_PER_SIGMA,
     MIN_SIGMA_PX,

@@ -1,83 +1,20 @@
-"""The quality of a frame: dynamic range, background and its scatter, non-uniformity, number and shape of its stars.
-
-The background is a coarse map: the frame is cut into tiles of about 64 x 64 pixels and the clipped median and scatter
-of every third pixel of every fifth row of each are taken, on the pixels' own type: the whole frame is never
-converted.
-"""
-
-from __future__ import annotations
+"""The quality of a frame: dynamic range, background and its scatter, non-uniformity, number and shape of its stars."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from photdb.algorithms.background import Background, background
+from photdb.algorithms.detection import Stars
 from photdb.algorithms.flags import Flag
 
-if TYPE_CHECKING:
-    from photdb.algorithms.detection import Stars
-
-_TILE_PX: Final = 64
-_STEP_X_PX: Final = 3  # odd: where rows or columns alternate both kinds are sampled
-_STEP_Y_PX: Final = 5
-_CLIP: Final = 3.0
-_N_CLIPS: Final = 2
-_MIN_SAMPLES: Final = 9
 _N_AREAS: Final = 3
 _N_TYPICAL: Final = 40
 
 Pixels = NDArray[Any]
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Background:
-    """The sky of a frame on a coarse grid of tiles.
-
-    `level_adu` and `scatter_adu` (both (ny, nx), finite) belong to the tiles' centres, ((i + ½)·tile_px − ½);
-    `background_adu` and `background_scatter_adu` are the medians of both, NaN where the frame has no finite pixel.
-    """
-
-    level_adu: Floats
-    scatter_adu: Floats
-    tile_width_px: int
-    tile_height_px: int
-    background_adu: float
-    background_scatter_adu: float
-
-    def at(self, x_px: ArrayLike, y_px: ArrayLike) -> tuple[Floats, Floats]:
-        """Give level and scatter (ADU) at positions of one shape, bilinear between the centres of the tiles.
-
-        Outside the outermost centres the level goes on linearly and the scatter, which must stay positive, is constant.
-        """
-        ny, nx = self.level_adu.shape
-        x0, x1, fx = _between(np.asarray(x_px, float), nx, self.tile_width_px)
-        y0, y1, fy = _between(np.asarray(y_px, float), ny, self.tile_height_px)
-        flat_level, flat_scatter = self.level_adu.ravel(), self.scatter_adu.ravel()
-        corners = (y0 * nx + x0, y0 * nx + x1, y1 * nx + x0, y1 * nx + x1)
-        a, b, c, d = (flat_level[k] for k in corners)
-        low = a + fx * (b - a)
-        level = low + fy * (c + fx * (d - c) - low)
-        fx, fy = np.clip(fx, 0.0, 1.0), np.clip(fy, 0.0, 1.0)
-        a, b, c, d = (flat_scatter[k] for k in corners)
-        low = a + fx * (b - a)
-        return level, low + fy * (c + fx * (d - c) - low)
-
-    def threshold(self, x_px: Floats, y_px: Floats, n_scatters: float) -> Floats:
-        """Give level + n_scatters·scatter (ADU) on the grid of x (nx,) and y (ny,), shape (ny, nx), as `at` would."""
-        ny, nx = self.level_adu.shape
-        x0, x1, fx = _between(x_px, nx, self.tile_width_px)
-        y0, y1, fy = _between(y_px, ny, self.tile_height_px)
-        total = np.zeros((len(y_px), len(x_px)))
-        for values, gx, gy in (
-            (self.level_adu, fx, fy[:, None]),
-            (n_scatters * self.scatter_adu, np.clip(fx, 0.0, 1.0), np.clip(fy, 0.0, 1.0)[:, None]),
-        ):
-            rows = values[y0] + gy * (values[y1] - values[y0])
-            left = rows[:, x0]
-            total += left + gx * (rows[:, x1] - left)
-        return total
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,71 +33,6 @@ class FrameQuality:
     n_saturated_px: int
     n_nonfinite_px: int
     flags: Flag
-
-
-def background(pixels: Pixels) -> Background:
-    """Map the sky of a frame.
-
-    Parameters
-    ----------
-    pixels : array (H, W)
-        Integers or floats in native byte order; pixels that are not finite are ignored.
-
-    Returns
-    -------
-    Background
-        Per tile the median after two clips at 3 scatters on both sides (stars, dead rows), and the pixel-to-pixel
-        scatter: half the distance between the 15.87 % and 84.13 % points of the differences of pixels three columns
-        apart, clipped likewise, over √2, to which neither a gradient nor the correlation of neighbours adds. Values
-        of integers count as spread evenly over ± ½, so that both resolve fractions of an ADU. The scatter of a tile
-        is the median of its 3 x 3 neighbourhood; the level too where it is further than 3 scatters from that median
-        (a bright star, a trail) or unknown.
-
-    Raises
-    ------
-    ValueError
-        When `pixels` is not two-dimensional or empty.
-
-    Notes
-    -----
-    The scheme is that of SExtractor (Bertin & Arnouts 1996, A&AS 117, 393, section 3.1), on a fifteenth of the
-    pixels. For white noise of 1 ADU the level of a tile of 64 x 64 is good to 0.08 ADU, its scatter to 5 %.
-    """
-    if pixels.ndim != 2 or pixels.size == 0:
-        raise ValueError(f"a frame must be a non-empty two-dimensional array, not one of shape {pixels.shape}")
-    ny, nx = (max(1, round(n / _TILE_PX)) for n in pixels.shape)
-    height, width = pixels.shape[0] // ny, pixels.shape[1] // nx
-    tiles = pixels[: ny * height, : nx * width].reshape(ny, height, nx, width)
-    start_y, start_x = (min(height, _STEP_Y_PX) - 1) // 2, (min(width, _STEP_X_PX) - 1) // 2
-    samples = tiles[:, start_y::_STEP_Y_PX, :, start_x::_STEP_X_PX].transpose(0, 2, 1, 3)
-    samples = samples.reshape(ny * nx, *samples.shape[2:])
-    if samples.dtype.kind == "f":
-        samples = np.where(np.isfinite(samples), samples, samples.dtype.type(np.nan))
-    level, own_scatter = _clipped(samples.reshape(len(samples), -1))
-    if samples.shape[2] > 1:
-        kind, size = samples.dtype.kind, samples.dtype.itemsize
-        wide = samples.dtype if kind == "f" else np.dtype(np.int32 if size < 4 else np.int64)  # room for the sign
-        differences = np.subtract(samples[:, ::2, 1:], samples[:, ::2, :-1], dtype=wide)
-        variance = _clipped(differences.reshape(len(samples), -1))[1] ** 2 / 2.0
-        if kind != "f":
-            variance = np.maximum(variance - 1.0 / 24.0, 0.0)  # what the spread over ± ½ adds to a difference
-        scatter = np.sqrt(variance)
-    else:
-        scatter = own_scatter
-    level, scatter = level.reshape(ny, nx), scatter.reshape(ny, nx)
-    known = np.isfinite(level) & np.isfinite(scatter)
-    if not known.any():
-        zeros = np.zeros((ny, nx))
-        return Background(zeros, zeros + 1.0, width, height, np.nan, np.nan)
-    level_around = _median3(np.where(known, level, np.nan), fallback=float(np.median(level[known])))
-    scatter_around = _median3(np.where(known, scatter, np.nan), fallback=float(np.median(scatter[known])))
-    odd = ~known | (np.abs(level - level_around) > 3.0 * scatter_around)
-    level = np.where(odd, level_around, level)
-    # A frame without noise still needs a positive scale for thresholds.
-    floor = np.maximum(1e-6 * np.abs(level), np.finfo(np.float32).tiny)
-    return Background(
-        level, np.maximum(scatter_around, floor), width, height, float(np.median(level)), float(np.median(scatter))
-    )
 
 
 def frame_quality(
@@ -250,67 +122,6 @@ def frame_quality(
         n_nonfinite_px=n_nonfinite,
         flags=flags,
     )
-
-
-def _between(position: Floats, n: int, tile_px: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
-    """Give the tiles on both sides of positions along one axis, and how far between them the positions lie."""
-    place = (position + 0.5) / tile_px - 0.5
-    first = np.clip(np.floor(place), 0, max(n - 2, 0)).astype(np.intp)
-    second = np.minimum(first + 1, n - 1)
-    return first, second, np.clip(place - first, -1.0, 2.0)
-
-
-def _clipped(values: NDArray[Any]) -> tuple[Floats, Floats]:
-    """Give the clipped median and scatter of each row, NaN where fewer than nine values are finite."""
-    ordered = np.sort(values, axis=1)  # NaN come last
-    n_rows, n_values = ordered.shape
-    rows = np.arange(n_rows)
-    integral = ordered.dtype.kind != "f"
-    if integral:
-        # One rising line of all rows, in which one binary search counts the values of a row below a limit.
-        lowest, highest = int(ordered[:, 0].min()), int(ordered[:, -1].max())
-        shift = rows * (highest - lowest + 2) - lowest
-        shift = shift.astype(np.int32 if shift[-1] + highest < 2**31 else np.int64)
-        line = (ordered + shift[:, None]).ravel()
-
-    def n_below(limit: Floats) -> NDArray[np.intp]:  # (k, n_rows) limits
-        if not integral:
-            return np.asarray(np.count_nonzero(ordered < limit[:, :, None], axis=2))
-        whole = np.clip(np.ceil(limit), lowest, highest + 1).astype(shift.dtype)
-        return np.asarray(np.searchsorted(line, whole + shift) - rows * n_values)
-
-    first = np.zeros(n_rows, np.intp)
-    last = np.full(n_rows, n_values) if integral else np.count_nonzero(~np.isnan(ordered), axis=1)
-    enough = last >= min(_MIN_SAMPLES, n_values)
-    last = np.where(enough, last, n_values)
-    fractions = np.array([[0.1587], [0.5], [0.8413]])
-    for n_clips in range(_N_CLIPS + 1):
-        ranks = first + fractions * (last - first)
-        low, middle, high = ordered[rows, np.minimum(ranks.astype(np.intp), n_values - 1)].astype(np.float64)
-        if n_clips == _N_CLIPS:
-            break
-        # One side may be full of stars or of dead pixels: the first clip trusts the narrower one.
-        scatter = 0.5 * (high - low) if n_clips else np.minimum(middle - low, high - middle)
-        half = _CLIP * np.maximum(scatter, 0.5 if integral else 0.0)
-        first, last = n_below(np.array([middle - half, middle + half]))
-        last = np.maximum(last, first + 1)
-    if integral:
-        # Spread the equal ones evenly over ± ½ around their value.
-        values = np.array([low, middle, high])
-        below, upto = n_below(values), n_below(values + 1.0)
-        low, middle, high = values - 0.5 + (ranks - below) / (upto - below)
-    return np.where(enough, middle, np.nan), np.where(enough, 0.5 * (high - low), np.nan)
-
-
-def _median3(values: Floats, fallback: float) -> Floats:
-    """Give the median of the known values in the 3 x 3 neighbourhood, the fallback where there are none."""
-    ny, nx = values.shape
-    padded = np.pad(values, 1, mode="edge")
-    around = np.sort([padded[j : j + ny, i : i + nx] for j in range(3) for i in range(3)], axis=0)  # NaN come last
-    n_known = np.count_nonzero(~np.isnan(around), axis=0)
-    upper = np.take_along_axis(around, (n_known // 2)[None] % 9, axis=0)[0]
-    lower = np.take_along_axis(around, (np.maximum(n_known - 1, 0) // 2)[None], axis=0)[0]
-    return np.where(n_known > 0, 0.5 * (lower + upper), fallback)
 
 
 def _nonuniformity(sky: Background) -> float:

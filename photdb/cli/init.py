@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from photdb.cli.common import Console, console_options
+from photdb.errors import PhotdbError
 from photdb.wording import count, numbers
 
 if TYPE_CHECKING:
@@ -60,7 +61,9 @@ def add_command(console: Console, frames: tuple[str, ...]) -> None:
     paths = find_frames(frames)
     with console.writing() as project:
         (name,) = project.connection.exec_driver_sql("SELECT filter FROM project").one()
-        found, _ = one_filter(survey(paths, time_rule(project.connection)), name)
+        found, new = one_filter(survey(paths, time_rule(project.connection)), name)
+        if name is None and new is not None:
+            raise PhotdbError(f"the project's frames name no filter, these {new}: a project holds one filter")
         notes = add_frames(project, found)
         _report(console, project, notes)
 

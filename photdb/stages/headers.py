@@ -181,11 +181,22 @@ def read_facts(path: Path, rule: TimeRule) -> dict[str, Any]:
 
 
 def relative_posix(path: Path, start: Path) -> str:
-    """Write a path relative to a folder, POSIX style; absolute where there is no way (another drive)."""
+    """Write a path relative to a folder, POSIX style; absolute where there is no way (another drive).
+
+    Raises
+    ------
+    PhotdbError
+        It is no text that a project can hold.
+    """
     try:
-        return Path(os.path.relpath(path, start)).as_posix()
+        text = Path(os.path.relpath(path, start)).as_posix()
     except ValueError:
-        return path.as_posix()
+        text = path.as_posix()
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise PhotdbError(f"the name of the file {text!a} is not valid UTF-8: rename it") from None
+    return text
 
 
 _NOT_FROM_HEADER = ("id", "number", "path", "content_crc32", "added_at")

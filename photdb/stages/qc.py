@@ -142,8 +142,9 @@ def _measure_frames(task: _Task) -> list[_Measured]:
 
 
 def _measure(frame_id: int, path: Path, region: Region | None, saturation_adu: float | None) -> _Measured:
+    from photdb.algorithms.background import background
     from photdb.algorithms.detection import detect_stars
-    from photdb.algorithms.quality import background, frame_quality
+    from photdb.algorithms.quality import frame_quality
     from photdb.frames import content_crc32, read_pixels
 
     try:

@@ -9,8 +9,9 @@ from scipy.optimize import least_squares
 from scipy.spatial import cKDTree
 from scipy.special import erf
 
+from photdb.algorithms.background import background
 from photdb.algorithms.detection import Stars, detect_stars
-from photdb.algorithms.quality import background, frame_quality
+from photdb.algorithms.quality import frame_quality
 
 SIGMA_PER_FWHM = 1 / 2.354820045030949
 GAIN, READ_NOISE_E, SKY = 1.5, 8.0, 1000.0

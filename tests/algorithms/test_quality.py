@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from photdb.algorithms.background import Background, background
 from photdb.algorithms.detection import detect_stars
 from photdb.algorithms.flags import Flag
-from photdb.algorithms.quality import Background, background, frame_quality
+from photdb.algorithms.quality import frame_quality
 
 TYPES = (np.uint16, np.int16, np.int32, np.float32, np.float64)
 

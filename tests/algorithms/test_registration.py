@@ -9,9 +9,9 @@ from astropy.io import fits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from photdb.algorithms.background import background
 from photdb.algorithms.detection import detect_stars
 from photdb.algorithms.flags import Flag
-from photdb.algorithms.quality import background
 from photdb.algorithms.registration import choose_reference, prepare, register
 from photdb.algorithms.transform import to_frame, to_reference
 

@@ -1,6 +1,7 @@
 """Decisions made late, frames that come late, stars that change their role: what stays, and what is computed anew."""
 
 import os
+import shutil
 
 import pytest
 from nights import DECISIONS, N_FRAMES, N_SOURCES, interrupt_after, select_all, small_steps
@@ -408,5 +409,35 @@ def test_a_mistyped_region_and_ctrl_c_leave_all_rows(night, monkeypatch):
     assert [len(rows) for rows in night.snapshot().values()] == [len(rows) for rows in before.values()]
     assert 0 < night.work()["qc"] < N_FRAMES
     monkeypatch.undo()
+    night.photdb("run")
+    assert night.snapshot() == before
+
+
+def test_frames_of_a_filter_do_not_join_frames_without_one(night):
+    night.change("UPDATE frame SET filter = NULL")
+    night.change("UPDATE project SET filter = NULL")
+    assert "name no filter, these R" in night.refused("add", night.folder / "late")
+    assert night.one("SELECT count(*) FROM frame") == N_FRAMES
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are text there")
+def test_a_file_whose_name_is_no_text_is_said(night):
+    odd = os.fsencode(night.folder / "late") + b"/\xff.fits"
+    shutil.copyfile(night.frame_path(1), odd)
+    assert "not valid UTF-8" in night.refused("add", night.folder / "late")
+    assert night.one("SELECT count(*) FROM frame") == N_FRAMES
+
+
+def test_frames_of_another_size_or_copies_stay_out_until_they_are_put_right(night):
+    before = night.snapshot()
+    whole = night.frame(6).read_bytes()
+    night.frame(6).write_bytes(whole.replace(b"NAXIS1  =                  300", b"NAXIS1  =                  299"))
+    night.photdb("run")
+    assert "299×240 pixels, not 300×240" in night.one("SELECT reasons FROM frame_status WHERE number = 6")
+    shutil.copyfile(night.frame_path(5), night.frame_path(6))
+    night.photdb("run")
+    assert night.one("SELECT reasons FROM frame_status WHERE number = 6") == "a copy of frame 5"
+    assert len(points(night)) == N_FRAMES - 1
+    night.frame(6).write_bytes(whole)
     night.photdb("run")
     assert night.snapshot() == before
