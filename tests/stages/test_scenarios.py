@@ -254,7 +254,7 @@ def test_removed_and_selected_again_gives_the_same_numbers(night):
 def test_a_new_reference_or_aperture_measures_only_itself(night, reads):
     before = night.snapshot("centroid", "flux")
     night.photdb("select", "reference", "R9", *night.at("C1", 1), "--no-snap")
-    assert night.work() == {"measure": N_FRAMES, "check": 1, "solve": 2} or night.work() == {"measure": N_FRAMES}
+    assert night.work() == {"measure": N_FRAMES, "check": 1, "solve": 2}
     night.photdb("measure")
     after = night.snapshot("centroid", "flux")
     assert len(after["centroid"]) == len(before["centroid"]) + N_FRAMES
@@ -357,12 +357,10 @@ def test_gain_read_noise_and_saturation_read_no_pixel(night_at, reads):
     assert late.snapshot("flux") == errors
 
 
-def test_saturation_flags_what_was_measured(night, reads):
-    peak = night.one("SELECT peak_adu FROM centroid c JOIN source s ON s.id = source_id"
-                     " WHERE label = 'R1' AND frame_id = 5")
+def test_saturation_flags_what_was_measured(night):
+    peak = night.one("SELECT DISTINCT peak_adu FROM instrumental WHERE source = 'R1' AND frame = 5")
     night.photdb("set", "--saturation", peak)
     night.photdb("run")
-    assert reads.cutouts == [] or night.one("SELECT count(*) FROM stage_run WHERE stage = 'shifts'") > 1
     flagged = night.rows(
         "SELECT DISTINCT source, frame FROM instrumental, flag WHERE name = 'SATURATED' AND flags & bit"
     )
@@ -377,8 +375,7 @@ def test_saturation_outside_the_region_counts_for_the_stars(night):
     )[0]
     assert inside < brightest
     night.photdb("set", "--saturation", (inside + brightest) / 2)
-    fresh = night.photdb("qc")
-    assert fresh
+    night.photdb("qc")
     stars = night.snapshot("detection", "frame_quality")
     night.change("UPDATE frame_quality SET input = 0")
     night.photdb("qc")

@@ -87,11 +87,9 @@ def test_an_accept_against_a_rule_is_one_until_the_frame_is_rejected(connection)
 
 
 def test_a_rule_is_replaced_and_taken_back(connection):
-    def rules():
-        return connection.exec_driver_sql("SELECT value, withdrawn_at IS NULL FROM rule ORDER BY id").tuples().all()
-
     def rows():
-        return [tuple(r) for r in connection.exec_driver_sql("SELECT value, withdrawn_at IS NULL FROM rule ORDER BY id")]
+        query = "SELECT value, withdrawn_at IS NULL FROM rule ORDER BY id"
+        return [tuple(row) for row in connection.exec_driver_sql(query)]
 
     decisions.set_rule(connection, "qc", "range_adu", "<", 8000.0)
     decisions.set_rule(connection, "qc", "range_adu", "<", 8000.0)
@@ -104,12 +102,12 @@ def test_a_rule_is_replaced_and_taken_back(connection):
 
 
 def test_a_source_is_made_changed_and_removed(connection):
-    place = [(1, 10.0, 11.0, 10.2, 11.1)]
+    place, other = [(1, 10.0, 11.0, 10.2, 11.1)], [(2, 1.0, 1.0, 1.0, 1.0)]
     assert decisions.put_source(connection, "R9", "reference", place) == "new"
     id_ = decisions.source_id(connection, "R9")
     assert decisions.put_source(connection, "R9", "reference", []) == "unchanged"
     assert decisions.put_source(connection, "R9", "check", []) == "now check, was reference"
-    assert decisions.put_source(connection, "R9", "variable", [(2, 1.0, 1.0, 1.0, 1.0)]) == "now variable, was check, moved"
+    assert decisions.put_source(connection, "R9", "variable", other) == "now variable, was check, moved"
     assert decisions.source_id(connection, "R9") == id_
     decisions.reject(connection, source=id_, reason="x")
     decisions.remove_source(connection, "R9")
@@ -147,7 +145,8 @@ def test_what_the_user_places_is_the_users(connection):
 
 def test_apertures_in_force_are_those_set_last_and_old_ones_come_back(connection):
     def ids():
-        return connection.exec_driver_sql("SELECT id FROM aperture WHERE removed_at IS NULL ORDER BY id").scalars().all()
+        query = "SELECT id FROM aperture WHERE removed_at IS NULL ORDER BY id"
+        return connection.exec_driver_sql(query).scalars().all()
 
     decisions.set_apertures(connection, [(3.0, 8.0, 12.0), (4.0, 8.0, 12.0), (3.0, 8.0, 12.0)], origin="user")
     first = ids()

@@ -87,16 +87,18 @@ def test_a_lock_whose_file_was_taken_away_meanwhile_is_not_shared(tmp_path):
     second.release()
 
 
-def test_readers_need_no_lock_and_see_what_was_committed(night):
+def test_readers_need_no_lock_and_see_what_was_committed(night, monkeypatch):
     with Project.write(night.path, "test") as writer, Project.read(night.path) as reader:
         query = "SELECT observer FROM project"
         with writer.transaction() as connection:
             connection.exec_driver_sql("UPDATE project SET observer = 'X'")
             assert reader.connection.exec_driver_sql(query).scalar() is None
         assert reader.connection.exec_driver_sql(query).scalar() == "X"
-        with pytest.raises(ProjectError, match="`test`, process"), pytest.MonkeyPatch.context() as patch:
-            patch.setattr("photdb.store.lock.WriterLock.acquire.__kwdefaults__", {"wait_s": 0.0})
+        monkeypatch.setattr(WriterLock.acquire, "__kwdefaults__", {"wait_s": 0.0})
+        with pytest.raises(ProjectError, match="`test`, process"):
             Project.write(night.path, "second")
+        assert f"`test`, process {os.getpid()}" in night.refused("qc")
+        night.photdb("status")
     assert not night.path.with_name("night.photdb.lock").exists()
 
 
