@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from photdb.errors import ProjectError
+from photdb.errors import PhotdbError, ProjectError
 
 if TYPE_CHECKING:
     from photdb.stages.runner import Session
@@ -78,12 +78,21 @@ class Console:
 
     @contextlib.contextmanager
     def session(self, n_workers: int | None = None) -> "Iterator[Session]":
-        """Give what stages need to run."""
+        """Give what stages need to run.
+
+        Raises
+        ------
+        PhotdbError
+            At the end, if something could not be done while everything else was.
+        """
         from photdb.executors import Workers
         from photdb.stages.runner import Session
 
         with Workers(n_workers) as workers:
-            yield Session(workers, self.say, self.progress)
+            session = Session(workers, self.say, self.progress)
+            yield session
+        if session.problems:
+            raise PhotdbError("; ".join(session.problems) + ": everything else is done")
 
     def progress(self, label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
         """Show how far work is: a bar on a terminal, a line now and then elsewhere."""

@@ -55,8 +55,7 @@ def print_solutions(console: Console, project: "Project", most: int = 10) -> Non
     """Print a table of the best combinations of each target."""
     searches = project.connection.exec_driver_sql(
         "SELECT s.label, s.role, h.n_frames, h.n_references, h.n_apertures, h.n_combinations, h.message FROM search h"
-        " JOIN source s ON s.id = h.target_id AND s.removed_at IS NULL AND s.role IN ('asteroid', 'variable')"
-        " ORDER BY s.id"
+        " JOIN target s ON s.id = h.target_id ORDER BY s.id"
     ).all()
     for search in searches:
         console.say(

@@ -20,6 +20,8 @@ from photdb.store.lock import now
 from photdb.store.project import Project
 from photdb.wording import count, numbers
 
+_OTHER_SIZE = "its size is"
+_COPY = "a copy of frame"
 NO_TIME = "no time in its header: name its keyword with `photdb set --time-keyword`"
 
 
@@ -224,6 +226,9 @@ def _save_wcs(connection: Connection, frame_id: int, wcs: dict[str, Any] | None)
 def _compare(connection: Connection, folder: Path) -> None:
     """Give frames that differ in size from the others, and copies of others, their reason."""
     frame = schema.frame
+    # What was said of a frame beside another may have gone with the other.
+    mine = frame.c.error.startswith(_OTHER_SIZE) | frame.c.error.startswith(_COPY)
+    connection.execute(update(frame).where(mine).values(error=None))
     good = connection.execute(frame.select().where(frame.c.error.is_(None)).order_by(frame.c.number)).all()
     if not good:
         return
@@ -237,9 +242,9 @@ def _compare(connection: Connection, folder: Path) -> None:
         error = None
         same_header = first.setdefault((row.size_bytes, row.header_crc32), row)
         if (row.width_px, row.height_px) != (width, height):
-            error = f"its size is {row.width_px}×{row.height_px} pixels, not {width}×{height} as the others'"
+            error = f"{_OTHER_SIZE} {row.width_px}×{row.height_px} pixels, not {width}×{height} as the others'"
         elif same_header is not row and _same_content(folder / same_header.path, folder / row.path):
-            error = f"a copy of frame {same_header.number}"
+            error = f"{_COPY} {same_header.number}"
         if error is not None:
             connection.execute(update(frame).where(frame.c.id == row.id).values(error=error))
 

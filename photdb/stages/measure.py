@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from photdb.errors import PhotdbError
 from photdb.stages import Plan
 from photdb.stages.errors import refresh
 from photdb.stages.measurements import State, measure_sources, places, read_state
@@ -37,7 +36,8 @@ def plan(project: Project, params: dict[str, Any]) -> Plan:
     connection = project.connection
     state = read_state(project, params)
     frames, sources = state.expected.frames, state.expected.sources
-    plan = Plan(params, int(frames.usable.sum()) * len(sources), notes=state.expected.notes)
+    n_units = int((frames.usable & state.registered).sum()) * len(sources)
+    plan = Plan(params, n_units, notes=state.expected.notes)
     if not sources:
         plan.blocked = "no source is selected: `photdb select` names asteroids, variables and references"
         return plan
@@ -52,7 +52,8 @@ def plan(project: Project, params: dict[str, Any]) -> Plan:
     known_xy = np.full(state.expected.xy_px.shape, np.nan)
     known_xy[i, k] = np.stack(values[2:], axis=1)[here]
 
-    usable = np.broadcast_to(frames.usable[:, None], known.shape)
+    # A frame whose pixels could never be read has no shift either, and is not asked for.
+    usable = np.broadcast_to((frames.usable & state.registered)[:, None], known.shape)
     new = usable & (known == 0)
     stale = usable & (known != 0) & (known != state.inputs)
     lacking = usable & ~new & ~stale & (_n_fluxes(connection, state) < len(state.apertures))
@@ -80,8 +81,9 @@ def _n_fluxes(connection: Connection, state: State) -> Ints:
 
 def _reasons(state: State, new: Bools, stale: Bools, lacking: Bools, errors: Bools, known_xy: Floats) -> list[str]:
     frames, sources = state.expected.frames, state.expected.sources
-    n_usable = int(frames.usable.sum())
-    whole = new[frames.usable].all(axis=0)
+    usable = frames.usable & state.registered
+    n_usable = int(usable.sum())
+    whole = new[usable].all(axis=0)
     reasons = []
     if whole.all():
         reasons.append(f"{count(n_usable, 'frame')} not measured")
@@ -112,10 +114,12 @@ def _reasons(state: State, new: Bools, stale: Bools, lacking: Bools, errors: Boo
 def run(project: Project, plan: Plan, session: Session) -> None:
     """Measure; apertures are chosen first from the frames' FWHM if nobody did.
 
+    Files that are gone, changed or cannot be opened become a problem of the session, and stay work.
+
     Raises
     ------
     PhotdbError
-        Files are gone, changed or cannot be opened; everything else is measured.
+        There is no FWHM to choose apertures from.
     """
     if not read_apertures(project.connection):
         from photdb.stages.apertures import choose_apertures
@@ -135,7 +139,7 @@ def run(project: Project, plan: Plan, session: Session) -> None:
     if unread:
         which = numbers([int(state.expected.frames.number[i]) for i in unread])
         reason = next(iter(unread.values()))
-        raise PhotdbError(f"the files of frame {which} in {project.frame_folder} cannot be read ({reason})")
+        session.problems.append(f"the file of frame {which} in {project.frame_folder} cannot be read ({reason})")
 
 
 def _refresh(project: Project, state: State, work: list[FrameWork]) -> None:

@@ -41,7 +41,8 @@ class State:
     expected: Expected
     apertures: list[Aperture]
     facts: Detector
-    fwhm_px: Floats
+    registered: Bools  # (n_frames,) has a row in `shift`, be it one that says that it could not be matched
+    fwhm_px: Floats  # (n_frames,)
     max_offset_px: Floats
     passing_px: Floats
     inputs: Ints
@@ -68,6 +69,7 @@ def read_state(project: Project, params: dict[str, Any]) -> State:
         expected,
         read_apertures(connection),
         facts,
+        np.isfinite(read_by_frame(connection, "shift", ["flags"], expected.frames)[0]),
         fwhm,
         offset,
         passing,

@@ -79,13 +79,7 @@ def plan(project: Project, params: dict[str, Any]) -> Plan:
 
 
 def run(project: Project, plan: Plan, session: Session) -> None:
-    """Measure frames; a frame that cannot be read is listed at the end.
-
-    Raises
-    ------
-    PhotdbError
-        Files are gone or cannot be opened; all others are measured.
-    """
+    """Measure frames; files that are gone or cannot be opened become a problem of the session, and stay work."""
     connection = project.connection
     region, saturation = plan.params["region"], session_number(connection, "saturation_adu")
     folder = project.frame_folder
@@ -106,7 +100,7 @@ def run(project: Project, plan: Plan, session: Session) -> None:
     if unread:
         number = dict(driver(connection).execute("SELECT id, number FROM frame").fetchall())
         which = numbers([number[m.frame_id] for m in unread])
-        raise PhotdbError(f"the files of frame {which} in {folder} cannot be read ({unread[0].error})")
+        session.problems.append(f"the file of frame {which} in {folder} cannot be read ({unread[0].error})")
 
 
 def check_region(connection: Connection, region: Sequence[int] | None) -> Region | None:

@@ -39,11 +39,13 @@ def _no_progress(label: str, total: int) -> AbstractContextManager[Callable[[int
 
 @dataclass
 class Session:
-    """What a run needs beside the project: its workers, and where it says what it does."""
+    """What a command's runs need beside the project: workers, where to say what is done, and what has been done."""
 
     workers: Workers = field(default_factory=lambda: Workers(1))
     say: Callable[[str], None] = _silent
     progress: Callable[[str, int], AbstractContextManager[Callable[[int], None]]] = _no_progress
+    done: set[str] = field(default_factory=set)  # stages brought up to date by this command
+    problems: list[str] = field(default_factory=list)  # what could not be done, while everything else was
 
 
 def resolve(connection: Connection, name: str, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -76,6 +78,8 @@ def plan(project: Project, name: str, given: Mapping[str, Any] | None = None) ->
 def run(project: Project, name: str, session: Session, given: Mapping[str, Any] | None = None) -> Plan:
     """Bring a stage up to date, and before it all that it reads.
 
+    Files that cannot be read stop nothing: they are named in `session.problems`, and stay work.
+
     Returns
     -------
     Plan
@@ -86,10 +90,11 @@ def run(project: Project, name: str, session: Session, given: Mapping[str, Any] 
     PhotdbError
         The stage, or one before it, cannot be done; what was finished is kept.
     KeyboardInterrupt
-        Likewise; `kept` of its first argument says in words what was finished.
+        Likewise; its argument says in words what was finished.
     """
     for upstream in STAGES[name].upstream:
-        run(project, upstream, session)
+        if upstream not in session.done:
+            run(project, upstream, session)
     todo = plan(project, name, given)
     if todo.blocked is not None:
         raise PhotdbError(todo.blocked)
@@ -98,6 +103,7 @@ def run(project: Project, name: str, session: Session, given: Mapping[str, Any] 
             for reason in todo.reasons:
                 session.say(f"{name}: {reason}")
             STAGES[name].module.run(project, todo, session)
+    session.done.add(name)
     return todo
 
 

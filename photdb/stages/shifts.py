@@ -47,12 +47,12 @@ def plan(project: Project, params: dict[str, Any]) -> Plan:
         .fetchall()
     )
     plan = Plan(params, len(rows))
-    stars_of = {frame_id: stars for frame_id, _, stars, _ in rows}
+    rows = [row for row in rows if row[2] is not None]  # those that qc could read
     reference_id = reference_frame(connection)
     if reference_id is None:
-        if not rows:
+        if not plan.n_units:
             plan.blocked = "no frame can be used: `photdb reject list` says why"
-        plan.work = list(stars_of)
+        plan.work = [frame_id for frame_id, *_ in rows]
         plan.reasons.append("the reference frame is not chosen yet")
         return plan
     # The reference frame's stars count even where its file was damaged since.
@@ -76,7 +76,7 @@ def plan(project: Project, params: dict[str, Any]) -> Plan:
     for frame_id, number, stars, known in rows:
         if known is None:
             n_new += 1
-        elif stars is None or known != _input(params, stars, reference_stars):
+        elif known != _input(params, stars, reference_stars):
             stale.append(number)
         else:
             continue

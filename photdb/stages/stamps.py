@@ -56,6 +56,9 @@ def measure_stamps(task: StampTask) -> Stamps:
     shape = (0, 0)
     for j, (path, seen) in enumerate(zip(task.paths, task.seen, strict=True)):
         mine = task.stamp_frame == j
+        if not np.isfinite(task.x_px[mine]).any():  # a frame without a shift: nothing in it is looked for
+            parts.append(np.full((int(mine.sum()), 2 * half + 1, 2 * half + 1), np.nan, np.float32))
+            continue
         try:
             with FrameReader(path) as reader:
                 if (reader.size_bytes, reader.mtime_ns) != seen:

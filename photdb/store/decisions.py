@@ -292,12 +292,12 @@ def withdraw(connection: Connection, ids: Sequence[int]) -> None:
 
 
 def accept_frames(connection: Connection, frames: Sequence[int]) -> tuple[int, int]:
-    """Take back rejections of whole frames (by id), and let them stand against rules.
+    """Take back rejections of whole frames (by id), and let them stand against rules, those to come included.
 
     Returns
     -------
     (int, int)
-        How many rejections were taken back, and how many frames now stand against a rule.
+        How many rejections were taken back, and how many frames now stand against a rule in force.
     """
     wanted = set(frames)
     rejected = [
@@ -307,7 +307,10 @@ def accept_frames(connection: Connection, frames: Sequence[int]) -> tuple[int, i
     ]
     withdraw(connection, rejected)
     ruled = connection.exec_driver_sql("SELECT DISTINCT frame_id FROM excluded WHERE kind = 'rule' AND NOT overruled")
-    against = sorted(wanted.intersection(ruled.scalars()))
-    if against:
-        connection.execute(insert(schema.acceptance), [{"frame_id": f, "created_at": now()} for f in against])
+    against = wanted.intersection(ruled.scalars())
+    table = schema.acceptance
+    known = set(connection.execute(select(table.c.frame_id).where(table.c.withdrawn_at.is_(None))).scalars())
+    new = [{"frame_id": f, "created_at": now()} for f in sorted(wanted - known)]
+    if new:
+        connection.execute(insert(table), new)
     return len(rejected), len(against)

@@ -273,11 +273,15 @@ def _connect(path: Path, *, write: bool, create: bool = False) -> Connection:
 
     def connect() -> sqlite3.Connection:
         raw = sqlite3.connect(uri, uri=True, timeout=30, isolation_level=None, check_same_thread=False)
-        raw.execute("PRAGMA foreign_keys=ON")
-        raw.execute("PRAGMA synchronous=FULL")
-        raw.execute("PRAGMA cache_size=-65536")
-        if not write:
-            raw.execute("PRAGMA query_only=ON")
+        try:
+            raw.execute("PRAGMA foreign_keys=ON")
+            raw.execute("PRAGMA synchronous=FULL")
+            raw.execute("PRAGMA cache_size=-65536")
+            if not write:
+                raw.execute("PRAGMA query_only=ON")
+        except BaseException:
+            raw.close()
+            raise
         return raw
 
     try:

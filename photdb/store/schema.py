@@ -456,6 +456,12 @@ SELECT s.label AS source, s.role, f.number AS frame, f.jd_utc_mid, x.aperture_id
   JOIN source s ON s.id = x.source_id AND s.removed_at IS NULL
   JOIN frame f ON f.id = x.frame_id
   JOIN aperture a ON a.id = x.aperture_id AND a.removed_at IS NULL""",
+    # Sources that curves are wanted of.
+    "target": """
+SELECT s.id, s.label, s.role FROM source s
+ WHERE s.removed_at IS NULL AND s.role IN ('asteroid', 'variable')
+   AND NOT EXISTS (SELECT 1 FROM rejection r WHERE r.source_id = s.id AND r.frame_id IS NULL AND r.aperture_id IS NULL
+                      AND r.withdrawn_at IS NULL)""",
     "best_combination": """
 SELECT t.label AS target, s.rank, s.noise_mag, s.noise_mag_err, s.noise_robust_mag, s.drift_mag, s.aperture_id,
        a.radius_px, a.annulus_inner_px, a.annulus_outer_px, s.weighting, s.n_references,
@@ -463,13 +469,13 @@ SELECT t.label AS target, s.rank, s.noise_mag, s.noise_mag_err, s.noise_robust_m
           JOIN source r ON r.id = n.source_id WHERE n.solution_id = s.id ORDER BY r.id)) AS reference_labels,
        s.n_frames, s.n_points
   FROM solution s
-  JOIN source t ON t.id = s.target_id AND t.removed_at IS NULL AND t.role IN ('asteroid', 'variable')
+  JOIN target t ON t.id = s.target_id
   JOIN aperture a ON a.id = s.aperture_id""",
     "light_curve": """
 SELECT t.label AS target, s.rank, f.number AS frame, f.jd_utc_mid, p.mag, p.mag_err, s.aperture_id, s.weighting
   FROM solution s
   JOIN solution_point p ON p.solution_id = s.id
-  JOIN source t ON t.id = s.target_id AND t.removed_at IS NULL AND t.role IN ('asteroid', 'variable')
+  JOIN target t ON t.id = s.target_id
   JOIN frame f ON f.id = p.frame_id""",
     "best_light_curve": """
 SELECT target, frame, jd_utc_mid, mag, mag_err FROM light_curve WHERE rank = 1""",

@@ -10,7 +10,7 @@ from photdb.cli import COMMANDS
 
 def test_status_of_a_session_from_its_start(night_at):
     expected = {
-        "new": ("photdb qc", ["done", "to do", "to do", "waits", "waits", "waits"]),
+        "new": ("photdb qc", ["done", "to do", "waits", "waits", "waits", "waits"]),
         "shifted": ("photdb select", ["done", "done", "done", "waits", "waits", "waits"]),
         "selected": ("photdb measure", ["done", "done", "done", "to do", "to do", "to do"]),
         "measured": ("photdb check", ["done", "done", "done", "done", "to do", "to do"]),

@@ -133,7 +133,7 @@ def test_ten_frames_more_cost_ten_frames(night, reads):
     runs = night.runs()
     centroids = set(night.snapshot("centroid")["centroid"])
     night.photdb("add", night.folder / "late")
-    assert night.work() == {"qc": 10, "shifts": 10, "measure": 10, "check": 1, "solve": 2}
+    assert night.work() == {"qc": 10, "check": 1, "solve": 2}  # shifts and measure wait for qc
     night.photdb("run", "-j", "1")
     assert sorted(reads.pixels) == sorted(reads.cutouts) == [f"night-{n:04d}.fits" for n in range(25, 35)]
     assert night.work() == {}
@@ -438,3 +438,45 @@ def test_frames_of_another_size_or_copies_stay_out_until_they_are_put_right(nigh
     night.frame(6).write_bytes(whole)
     night.photdb("run")
     assert night.snapshot() == before
+
+
+def test_a_file_that_is_gone_stops_nothing_else(night_at):
+    """Everything else is done, options are kept, exit code 1 names the frame; with the file back its part is done."""
+    night, whole = night_at("new", "gone"), night_at("new", "whole")
+    hidden = night.folder / "hidden.fits"
+    lost = night.frame(5)
+    lost.rename(hidden)
+    for part in (night, whole):
+        part.photdb("qc", "--region", 10, 10, 280, 220, code=1 if part is night else 0)
+    whole.photdb("shifts", "--reference-frame", 3)
+    assert "frame 5" in night.photdb("shifts", "--reference-frame", 3, code=1).stderr
+    assert night.one("SELECT count(*) FROM frame_quality") == N_FRAMES - 1
+    select_all(night)
+    assert "frame 5" in night.photdb("measure", "--apertures", "3,10,16", code=1).stderr
+    assert night.one("SELECT count(DISTINCT frame_id) FROM flux") == N_FRAMES - 1
+    night.photdb("solve", code=1)
+    assert 5 not in points(night)
+    hidden.rename(lost)
+    night.photdb("run")
+    select_all(whole)
+    whole.photdb("measure", "--apertures", "3,10,16")
+    assert night.snapshot("frame_quality", "flux") == whole.snapshot("frame_quality", "flux")
+    assert 5 in points(night)
+
+
+def test_an_accept_outlives_rules_to_come(night):
+    night.photdb("accept", "frames", "3")
+    night.photdb("qc", "--min-stars", 10**6)
+    assert night.rows("SELECT number FROM frame_status WHERE accepted") == [(3,)]
+    night.photdb("reject", "frames", "3")
+    assert night.rows("SELECT number FROM frame_status WHERE accepted") == []
+
+
+def test_a_rejected_target_has_no_curve(night):
+    label = night.one("SELECT target FROM best_light_curve LIMIT 1")
+    night.photdb("reject", "source", label)
+    night.photdb("run")
+    assert night.one("SELECT count(*) FROM light_curve WHERE target = ?", label) == 0
+    night.photdb("accept", "source", label)
+    night.photdb("run")
+    assert night.one("SELECT count(*) FROM light_curve WHERE target = ?", label) > 0
