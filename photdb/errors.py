@@ -12,5 +12,9 @@ class FrameError(PhotdbError):
     """A file is no frame that photdb can use; the message is the readable reason, without the path."""
 
 
+class UnreadableError(FrameError):
+    """A file cannot be opened or read just now: it says nothing of what is in it."""
+
+
 class ProjectError(PhotdbError):
     """A project cannot be opened, created or written."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from photdb.algorithms.cards import CARD, Value, parse_cards
-from photdb.errors import FrameError
+from photdb.errors import FrameError, UnreadableError
 
 Compression = Literal["none", "gzip", "tile"]
 
@@ -119,7 +119,7 @@ def opened(path: str | Path) -> Iterator[tuple[io.FileIO, os.stat_result]]:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise FrameError("the compressed file is damaged or truncated") from error
     except OSError as error:
-        raise FrameError(f"the file cannot be read: {error.strerror or error}") from error
+        raise UnreadableError(f"the file cannot be read: {error.strerror or error}") from error
 
 
 def expand(file: io.FileIO | io.BytesIO, header: HeaderRead) -> bytearray:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from photdb.simulate import clear_night, simulate_night
+from photdb.store import schema
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "photdb"
@@ -113,6 +114,11 @@ def test_module_is_short_and_says_what_it_is(path: Path) -> None:
     n_lines = len(text.splitlines())
     assert n_lines <= LONGER.get(name_of(path), LONGEST), f"{n_lines} lines: is there a second concern in it?"
     assert ast.get_docstring(ast.parse(text)), "it opens with a paragraph"
+
+
+@pytest.mark.parametrize("name", sorted({*schema.metadata.tables, *schema.VIEWS}))
+def test_table_or_view_stands_in_the_readme(name: str) -> None:
+    assert f"`{name}`" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def loaded_by(folder: Path, *arguments: str) -> set[str]:

@@ -215,6 +215,7 @@ CREATE TABLE frame_quality (
     background_scatter_adu FLOAT,
     nonuniformity_adu FLOAT,
     n_stars INTEGER,
+    n_found INTEGER,
     fwhm_px FLOAT,
     elongation FLOAT,
     n_saturated_px INTEGER,

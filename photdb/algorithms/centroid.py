@@ -17,6 +17,7 @@ from photdb.algorithms.stamps import as_stack, nearest_pixel, padded, take_boxes
 Floats = NDArray[np.float64]
 
 FWHM_PER_SIGMA: Final = float(2.0 * np.sqrt(2.0 * np.log(2.0)))
+_GRID: Final = 2.0**30
 _BLOCK: Final = 1024
 #: F of the fit against a constant. A fit to nothing but noise, which chooses its peak, exceeds 6 once in a thousand.
 _MIN_SIGNIFICANCE: Final = 7.0
@@ -150,7 +151,9 @@ def _measure(
         sigma=fwhm / FWHM_PER_SIGMA,
     )
     amplitude, dx, dy, sigma_x, sigma_y, background = fit.parameters
-    x, y = x_peak + dx, y_peak + dy
+    # To a billionth of a pixel: the sums below, and the caller's to the frame's own pixels, are then exact, so that the
+    # position has the same bits wherever the stamp was cut.
+    x, y = x_peak + np.rint(dx * _GRID) / _GRID, y_peak + np.rint(dy * _GRID) / _GRID
     width = FWHM_PER_SIGMA * np.sqrt(np.abs(sigma_x * sigma_y))
     offset = np.hypot(x - x_expected, y - y_expected)
 

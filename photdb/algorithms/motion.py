@@ -59,6 +59,8 @@ def position_at(t_d: ArrayLike, anchor_t_d: ArrayLike, anchor_xy: ArrayLike) -> 
     u, anchor_u = (t - middle) / half, (anchor_t - middle) / half
     degree = 2 if len(anchor_t) > 2 and _parabola_growth(anchor_u) <= MAX_GROWTH else 1
     path = polynomial.polyfit(anchor_u, xy, degree)
+    if len(anchor_t) == 2:
+        return np.asarray(polynomial.polyval(u, path).T)
     from scipy.interpolate import PchipInterpolator  # half a second, which two anchors need not wait for
 
     rest = PchipInterpolator(anchor_u, xy - polynomial.polyval(anchor_u, path).T)

@@ -55,7 +55,7 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:
             said = f" {interrupt}." if interrupt.args else " What was finished is kept."
-            click.echo(f"Interrupted.{said} `photdb run` goes on from there.", err=True)
+            click.echo(f"Interrupted.{said} The same command goes on from there.", err=True)
             ctx.exit(130)
         except PhotdbError as error:
             raise click.ClickException(_sentence(str(error))) from error
@@ -74,7 +74,9 @@ class _Commands(click.Group):
 
 def _sentence(message: str) -> str:
     message = message.strip()
-    return message[:1].upper() + message[1:] + ("" if message.endswith((".", "?", "!")) else ".")
+    if message.split(maxsplit=1)[0].isalpha():  # else it begins with a name or a value
+        message = message[0].upper() + message[1:]
+    return message + ("" if message.endswith((".", "?", "!")) else ".")
 
 
 def _database_message(error: Exception) -> str | None:

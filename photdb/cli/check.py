@@ -2,7 +2,8 @@
 
 import click
 
-from photdb.cli.common import Console, console_options, fixed, mmag, table
+from photdb.cli.common import Console, console_options, fixed, mmag, say_unknown_gain, table
+from photdb.errors import PhotdbError
 
 
 @click.command()
@@ -47,6 +48,11 @@ def check_command(console: Console, aperture: str | None) -> None:
             )
         )
         console.say(f"In aperture {used[0].id} ({used[0]}).")
+        say_unknown_gain(console, project)
+        if not rows[0].n_frames:
+            raise PhotdbError("there is no accepted frame in which all references can be used: `photdb reject list`")
         for r in rows:
             if r.advice is not None:
                 click.echo(f"{r.label}: {r.advice}")
+        if any(r.advice is not None for r in rows):
+            console.say("Figures beside the commands are each star's own, those that should go left out of the mean.")

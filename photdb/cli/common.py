@@ -61,11 +61,13 @@ class Console:
 
     @contextlib.contextmanager
     def reading(self) -> "Iterator[Project]":
-        """Open the project to look at it."""
+        """Open the project to look at it: in one state, whatever another process commits meanwhile."""
+        from photdb.store.connection import driver
         from photdb.store.project import Project
 
         with Project.read(self.path()) as project:
-            yield project
+            driver(project.connection).execute("BEGIN")
+            yield project  # closing ends it
 
     @contextlib.contextmanager
     def writing(self) -> "Iterator[Project]":
@@ -138,6 +140,14 @@ def _lines(label: str, total: int) -> Iterator[Callable[[int], None]]:
     yield advance
     if done:
         click.echo(f"{label}: {done} of {total} in {time.monotonic() - start:.1f} s", err=True)
+
+
+def say_unknown_gain(console: Console, project: "Project") -> None:
+    """Say that errors rest on a guess, where the gain is not known."""
+    from photdb.store.facts import session_number
+
+    if session_number(project.connection, "gain_e_per_adu") is None:
+        console.say("The gain is not known: errors assume 1 e/ADU. If it is another: photdb set --gain E_PER_ADU")
 
 
 def console_options(command: Callable[..., None]) -> Callable[..., None]:

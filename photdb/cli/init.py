@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -34,14 +34,17 @@ def init_command(console: Console, frames: tuple[str, ...], filter_name: str | N
     target = Path(console.given) if console.given is not None else Path.cwd() / f"{folder.name or 'night'}.photdb"
     if target.exists():
         Project.create(target, "photdb init")  # says what is in the way before headers are read
-    found, name = one_filter(survey(paths), filter_name)
+    surveyed = survey(paths)
+    found, name = one_filter(surveyed, filter_name)
+    if all(f["error"] is not None for f in found):
+        raise PhotdbError(f"no frame can be used: {found[0]['file'].name}: {found[0]['error']}")
     typed = click.get_current_context().find_root().obj
     where = relative_posix(folder, target.parent.absolute())
     with Project.create(target, "photdb init", frame_folder=where, filter=name) as project:
         with project.recorded(typed[0], typed[1:]):
             notes = add_frames(project, found)
             project.publish()
-        _report(console, project, notes)
+        _report(console, project, _passed_over(surveyed, found) + notes)
     console.say(f"{target.name} is made. Next: photdb qc")
 
 
@@ -61,11 +64,17 @@ def add_command(console: Console, frames: tuple[str, ...]) -> None:
     paths = find_frames(frames)
     with console.writing() as project:
         (name,) = project.connection.exec_driver_sql("SELECT filter FROM project").one()
-        found, new = one_filter(survey(paths, time_rule(project.connection)), name)
+        surveyed = survey(paths, time_rule(project.connection))
+        found, new = one_filter(surveyed, name)
         if name is None and new is not None:
             raise PhotdbError(f"the project's frames name no filter, these {new}: a project holds one filter")
         notes = add_frames(project, found)
-        _report(console, project, notes)
+        _report(console, project, _passed_over(surveyed, found) + notes)
+
+
+def _passed_over(surveyed: list[dict[str, Any]], found: list[dict[str, Any]]) -> list[str]:
+    n = len(surveyed) - len(found)
+    return [f"{count(n, 'frame')} of other filters passed over"] if n else []
 
 
 def _report(console: Console, project: "Project", notes: list[str]) -> None:
@@ -83,5 +92,10 @@ def _report(console: Console, project: "Project", notes: list[str]) -> None:
                 which = [row.number for row in good if value in (row.time_source, row.time_note)]
                 label = "time from" if key == "time_source" else "times disagree:"
                 console.say(f"  {label} {value} (frame {numbers(which, most=3)})")
+    same = project.connection.exec_driver_sql(
+        "SELECT group_concat(number, ' and ') FROM frame WHERE error IS NULL GROUP BY jd_utc_mid HAVING count(*) > 1"
+    )
+    for numbers_ in same.scalars():
+        console.say(f"  the same time: frames {numbers_}. If they are one exposure, reject all but one.")
     for note in notes:
         console.say(f"  {note}")

@@ -4,7 +4,15 @@ from typing import Literal
 
 import click
 
-from photdb.cli.common import Console, console_options, default_option, number, stage_options, workers_option
+from photdb.cli.common import (
+    Console,
+    console_options,
+    default_option,
+    number,
+    say_unknown_gain,
+    stage_options,
+    workers_option,
+)
 from photdb.wording import count
 
 Spec = tuple[float, float, float]
@@ -52,7 +60,7 @@ def measure_command(
     given = stage_options("measure", {"search_px": search_px}, use_default=use_default)
     with console.writing() as project, console.session(workers) as session:
         if specs == "auto":
-            run(project, "qc", session)
+            run(project, "shifts", session)  # so that only frames that stay accepted count
             choose_apertures(project)
         elif specs:
             with project.transaction() as connection:
@@ -75,6 +83,7 @@ def measure_command(
         ).all()
         for row in flagged:
             click.echo(f"{row.source}: {row.name} in {count(row.n, 'accepted frame')}")
+        say_unknown_gain(console, project)
     console.say("Next: photdb check")
 
 

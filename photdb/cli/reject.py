@@ -1,5 +1,6 @@
 """`photdb reject` and `photdb accept`: leave out frames, sources, apertures or their conjunctions, and take it back."""
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -50,11 +51,12 @@ def reject_frames(
         role = None
         if label is not None:
             role = connection.exec_driver_sql("SELECT role FROM source WHERE id = ?", (source_id,)).scalar()
-    console.say(f"Rejected {count(n, 'frame')}{_scope(label, aperture)}: {numbers(wanted, most=100)}.")
+    before = f" ({len(wanted) - n} of them rejected before)" if n < len(wanted) else ""
+    console.say(f"Rejected frame {numbers(wanted, most=100)}{_scope(label, aperture)}{before}.")
     if role == "reference":
         console.say(
             f"All combinations are compared on frames where every reference counts: these frames leave the comparison."
-            f" If they are many, drop the star instead: photdb reject source {label}"
+            f" If they are many, drop the star instead: photdb reject source {shlex.quote(label or '')}"
         )
 
 

@@ -156,13 +156,13 @@ def select_remove(console: Console, labels: tuple[str, ...]) -> None:
     from photdb.store.decisions import remove_source
 
     with console.writing() as project, project.transaction() as connection:
-        for label in labels:
+        for label in dict.fromkeys(labels):
             remove_source(connection, label)
     console.say(f"Removed {count(len(labels), 'source')}.")
 
 
 def _select(console: Console, label: str | None, role: str, at: At, one_based: bool, no_snap: bool) -> None:
-    from photdb.stages.select import anchor
+    from photdb.stages.select import anchor, refuse_same_star
     from photdb.store.decisions import frame_ids, frame_number, free_label, put_source
 
     if label is None and not at:
@@ -176,8 +176,13 @@ def _select(console: Console, label: str | None, role: str, at: At, one_based: b
             anchors.append(anchor(project, frame_id, x - off, y - off, snap=not no_snap))
         if len({a.frame_id for a in anchors}) < len(anchors):
             raise click.UsageError("two positions in the same frame: one --at a frame")
+        if role in ("variable", "reference"):
+            for place in anchors:
+                refuse_same_star(project, label, place)
         with project.transaction() as connection:
-            name = label or free_label(connection, {"reference": "R", "check": "C"}.get(role, "V"))
+            name = (
+                label if label is not None else free_label(connection, {"reference": "R", "check": "C"}.get(role, "V"))
+            )
             done = put_source(connection, name, role, [a.row() for a in anchors])
     console.say(f"{role} {name}: {done}.")
     for a, (frame, _, _) in zip(anchors, at, strict=True):

@@ -1,10 +1,16 @@
 """`photdb set`: facts of the session that no header has, or that a header has wrong."""
 
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from photdb.cli.common import Console, console_options, given_value, number, or_none, table
+from photdb.errors import PhotdbError
+
+if TYPE_CHECKING:
+    from photdb.store.project import Project
+
 
 
 @click.command()
@@ -53,13 +59,28 @@ def set_command(console: Console, site: tuple[float, float, float] | None, **fac
         values |= {"site_lon_deg": (lon + 180) % 360 - 180, "site_lat_deg": lat, "site_height_m": height}
     if not values:
         with console.reading() as project:
-            rows = project.connection.exec_driver_sql("SELECT fact, value, origin FROM session").all()
+            rows = [
+                *project.connection.exec_driver_sql("SELECT fact, value, origin FROM session").all(),
+                *((name, value, "set") for name, value in _time_facts(project).items() if value),
+            ]
         click.echo(table(("fact", "value", "from"), [tuple(row) for row in rows]))
         return
     with console.writing() as project:
+        before = _time_facts(project)
         with project.transaction() as connection:
             connection.execute(update(schema.project).values(**values))
-        if any(name.startswith("time_") for name in values):
+        if any(name in before for name in values):
             with console.session() as session:
                 run(project, "headers", session)
+                if project.connection.exec_driver_sql("SELECT count(jd_utc_mid) FROM frame").scalar() == 0:
+                    with project.transaction() as connection:
+                        connection.execute(update(schema.project).values(**before))
+                    run(project, "headers", session)
+                    raise PhotdbError("no frame has a time that way: the times are read as before")
     console.say("Set: " + ", ".join(f"{name} = {value}" for name, value in values.items()))
+
+
+def _time_facts(project: "Project") -> dict[str, Any]:
+    from photdb.stages.headers import time_rule
+
+    return asdict(time_rule(project.connection))

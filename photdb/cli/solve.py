@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from photdb.cli.common import Console, console_options, default_option, mmag, stage_options, table
+from photdb.cli.common import Console, console_options, default_option, mmag, say_unknown_gain, stage_options, table
+from photdb.errors import PhotdbError
 from photdb.wording import count
 
 if TYPE_CHECKING:
@@ -42,13 +43,17 @@ def solve_command(
     """
     from photdb.stages.runner import run
 
-    weightings = ["mean", "flux", "variance"] if "all" in weighting else list(dict.fromkeys(weighting))
+    # In one order, whatever was typed first: it breaks ties.
+    weightings = [w for w in ("mean", "flux", "variance") if w in weighting or "all" in weighting]
     options = {"window": window, "degree": degree, "weighting": weightings or None, "top": top}
     if window is not None and window % 2 == 0:
         raise click.UsageError(f"--window {window}: it must be odd, so that a frame is in the middle")
     with console.writing() as project, console.session() as session:
         run(project, "solve", session, stage_options("solve", options, use_default=use_default))
+        say_unknown_gain(console, project)
         print_solutions(console, project)
+        if project.connection.exec_driver_sql("SELECT count(*) FROM best_combination").scalar() == 0:
+            raise PhotdbError("no target has a light curve; above it is said why")
 
 
 def print_solutions(console: Console, project: "Project", most: int = 10) -> None:

@@ -34,7 +34,8 @@ def sql_command(console: Console, query: str, form: str) -> None:
       photdb sql "SELECT frame, jd_utc_mid, mag, mag_err FROM best_light_curve"
       photdb sql "SELECT name, type FROM sqlite_master WHERE type IN ('table', 'view')"
     """
-    from photdb.store.project import Project, driver
+    from photdb.store.connection import driver
+    from photdb.store.project import Project
 
     with Project.read_any_revision(console.path()) as project:
         raw = driver(project.connection)
@@ -53,7 +54,7 @@ def sql_command(console: Console, query: str, form: str) -> None:
         click.echo(json.dumps([dict(zip(names, map(_finite, row), strict=True)) for row in rows], indent=1))
     elif form == "csv":
         out = io.StringIO()
-        csv.writer(out, lineterminator="\n").writerows([names, *rows])
+        csv.writer(out, lineterminator="\n").writerows([names, *(map(_plain, row) for row in rows)])
         click.echo(out.getvalue(), nl=False)
     else:
         click.echo(table(names, [[_shown(v) for v in row] for row in rows]))

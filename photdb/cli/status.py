@@ -94,15 +94,20 @@ def _stages(project: "Project") -> tuple[list[dict[str, Any]], str | None]:
                 "notes": made.notes,
                 "when": last.started_at[:19].replace("T", " ") if last is not None else None,
                 "outcome": last.outcome if last is not None else None,
-                "options": " ".join(f"{k}={v}" for k, v in given.items()) or None,
+                "options": " ".join(f"{k}={_plain(v)}" for k, v in given.items()) or None,
             }
         )
     return out, following
 
 
+def _plain(value: Any) -> str:
+    """Write an option's value without Python's brackets."""
+    return ",".join(map(_plain, value)) if isinstance(value, list | tuple) else f"{value}"
+
+
 #: What to do where a stage cannot start.
 _NEXT = {
-    "shifts": "photdb shifts --reference-frame auto",
+    "shifts": "photdb reject list",
     "measure": "photdb select",
     "check": "photdb select reference --auto 7",
     "solve": "photdb select",

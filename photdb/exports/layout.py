@@ -11,7 +11,8 @@ from photdb import __version__
 from photdb.algorithms.flags import MEANING
 from photdb.exports.files import Draft
 from photdb.store.arrays import Frames, Source
-from photdb.store.project import Project, driver
+from photdb.store.connection import driver
+from photdb.store.project import Project
 
 #: The first words of every file.
 MARK: Final = "# photdb export: "

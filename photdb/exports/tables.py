@@ -9,7 +9,8 @@ import numpy as np
 from photdb import __version__
 from photdb.errors import PhotdbError
 from photdb.exports.files import Draft
-from photdb.store.project import Project, driver
+from photdb.store.connection import driver
+from photdb.store.project import Project
 from photdb.store.schema import VIEWS
 
 FORMATS: Final = ("csv", "ecsv")

@@ -28,7 +28,7 @@ from photdb.algorithms.differential import instrumental_magnitude, magnitude_err
 from photdb.exports.files import Draft, safe_name, write_files
 from photdb.exports.layout import MAG, PX, Columns, Night, cells, clean, fixed, flag_notes, source_note, spread
 from photdb.store.arrays import columns, read_apertures, read_by_frame, read_cube, read_frames, read_sources
-from photdb.store.project import Project, driver
+from photdb.store.project import Project
 
 
 def export_text(project: Project, folder: Path, *, overwrite: bool = False) -> list[Path]:
@@ -55,14 +55,9 @@ def export_text(project: Project, folder: Path, *, overwrite: bool = False) -> l
     PhotdbError
         A file that no export made is in the way.
     """
-    raw = driver(project.connection)
-    raw.execute("BEGIN")  # one state of the project in all files, whatever another process writes meanwhile
-    try:
-        frames = read_frames(project.connection)
-        night = Night(project, frames, read_sources(project.connection), safe_name(project.path.stem, set()))
-        drafts = [draft for part in _PARTS for draft in part(night)]
-    finally:
-        raw.execute("ROLLBACK")
+    frames = read_frames(project.connection)
+    night = Night(project, frames, read_sources(project.connection), safe_name(project.path.stem, set()))
+    drafts = [draft for part in _PARTS for draft in part(night)]
     return write_files(folder, drafts, overwrite=overwrite)
 
 
@@ -209,7 +204,8 @@ def _solutions(night: Night) -> Iterator[Draft]:
             " a.radius_px, a.annulus_inner_px, a.annulus_outer_px, s.n_references, s.n_frames, s.n_points, s.weighting,"
             " (SELECT group_concat(label, ', ') FROM (SELECT r.label FROM solution_reference n"
             "   JOIN source r ON r.id = n.source_id WHERE n.solution_id = s.id ORDER BY r.id))"
-            " FROM solution s JOIN aperture a ON a.id = s.aperture_id WHERE s.target_id = ? ORDER BY s.rank",
+            " FROM solution s JOIN target t ON t.id = s.target_id JOIN aperture a ON a.id = s.aperture_id"
+            " WHERE s.target_id = ? ORDER BY s.rank",
             (target.id,),
         )
         if not solutions:

@@ -8,11 +8,12 @@ from sqlalchemy import delete
 
 from photdb.stages import STAGES, Plan
 from photdb.stages.runner import Session
-from photdb.stages.series import Series, load_series
+from photdb.stages.series import Series, load_series, nothing_left
 from photdb.store import schema
 from photdb.store.arrays import read_apertures, replace_rows
+from photdb.store.connection import driver
 from photdb.store.currency import digest
-from photdb.store.project import Project, driver
+from photdb.store.project import Project
 from photdb.wording import count
 
 
@@ -21,7 +22,9 @@ def plan(project: Project, params: dict[str, Any]) -> Plan:
     series = load_series(project, "reference")
     plan = Plan(params)
     if not series.sources:
-        plan.blocked = "no reference is selected: `photdb select reference NAME --at FRAME X Y`"
+        plan.blocked = nothing_left(project, "reference") or (
+            "no reference is selected: `photdb select reference NAME --at FRAME X Y`"
+        )
         return plan
     if not series.allowed.any() and read_apertures(project.connection):
         plan.blocked = "no aperture is left for the references: take a rejection back (`photdb reject list`)"

@@ -12,9 +12,9 @@ from sqlalchemy import Connection
 from photdb.algorithms.flags import Flag
 from photdb.stages.positions import Expected
 from photdb.store.arrays import columns
+from photdb.store.connection import driver
 from photdb.store.currency import digests
 from photdb.store.facts import session_number
-from photdb.store.project import driver
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -26,7 +26,7 @@ DEFAULT_FWHM_PX = 3.0
 #: An asteroid this many FWHM outside an aperture leaves a few thousandths of its light in it.
 _REACH_FWHM = 1.0
 #: No aperture reaches farther, plus its FWHM: asteroids beyond change nothing.
-_FAR_PX = 100.0
+_FAR_PX = 1100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def passing_distance(expected: Expected) -> Floats:
     Returns
     -------
     ndarray (n_frames, n_sources)
-        Pixels; infinite where nothing comes within 100 pixels.
+        Pixels; infinite where nothing comes within reach of any aperture.
     """
     xy = expected.xy_px
     nearest = np.full(xy.shape[:2], np.inf)
@@ -66,7 +66,8 @@ def passing_distance(expected: Expected) -> Floats:
 
 def error_inputs(facts: Detector, passing_px: Floats) -> Ints:
     """Digest what errors and flags are made from; the shape is that of `passing_px`."""
-    return digests((VERSION, asdict(facts)), passing_px.reshape(-1, 1)).reshape(passing_px.shape)
+    values, which = np.unique(passing_px, return_inverse=True)  # nearly all are infinite
+    return digests((VERSION, asdict(facts)), values[:, None])[which].reshape(passing_px.shape)
 
 
 def with_errors(

@@ -1,5 +1,6 @@
 """Stage `headers`: what each frame's header says, which frames cannot be used and why, and which changed on disk."""
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -10,16 +11,18 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, update
 
 from photdb.algorithms import headers as interpretation
-from photdb.errors import FrameError, PhotdbError
+from photdb.errors import FrameError, PhotdbError, UnreadableError
 from photdb.frames import content_crc32, read_header
 from photdb.stages import STAGES, Plan
-from photdb.stages.runner import Session
+from photdb.stages.runner import Session, save_in_batches
 from photdb.store import schema
 from photdb.store.currency import digest
 from photdb.store.lock import now
 from photdb.store.project import Project
 from photdb.wording import count, numbers
 
+#: About what reading all bytes of a frame costs, to judge whether a pool of processes is worth its start.
+_S_PER_FRAME = 0.003
 _OTHER_SIZE = "its size is"
 _COPY = "a copy of frame"
 NO_TIME = "no time in its header: name its keyword with `photdb set --time-keyword`"
@@ -42,15 +45,19 @@ def plan(project: Project, params: dict[str, Any]) -> Plan:
         "SELECT id, number, path, size_bytes, mtime_ns, header_crc32, input, error FROM frame ORDER BY number"
     ).all()
     folder = project.frame_folder
-    missing, touched, reread = [], [], []
+    missing: list[tuple[int, int]] = []
+    touched: list[tuple[int, int]] = []
+    reread: list[tuple[int, int]] = []
     for row in rows:
         try:
             status = os.stat(folder / row.path)
         except OSError:
-            # What was measured stays valid without the file; a frame never read stays an error.
+            # What was measured stays valid without the file; what its header says now cannot be known.
             if row.error is None:
-                missing.append(row.number)
+                (missing if row.input == _input(row.header_crc32, rule) else reread).append((row.id, row.number))
             continue
+        if row.size_bytes is None and not os.access(folder / row.path, os.R_OK):
+            continue  # as unreadable as ever
         if (status.st_size, status.st_mtime_ns) != (row.size_bytes, row.mtime_ns):
             touched.append((row.id, row.number))
         elif row.input != _input(row.header_crc32, rule):
@@ -61,34 +68,67 @@ def plan(project: Project, params: dict[str, Any]) -> Plan:
     if reread:
         plan.reasons.append(f"header to be read again: {count(len(reread), 'frame')}")
     if missing:
-        plan.notes.append(f"not in {folder} any more: frame {numbers(missing)}")
+        plan.notes.append(f"not in {folder} any more: frame {numbers([n for _, n in missing])}")
     return plan
 
 
 def run(project: Project, plan: Plan, session: Session) -> None:
-    """Read the headers again; a content that changed by its bytes makes all that depends on it work."""
+    """Read the headers again; a content that changed by its bytes makes all that depends on it work.
+
+    Files that cannot be read become a problem of the session; what is known of them stays.
+    """
     rule = time_rule(project.connection)
     folder = project.frame_folder
-    frame = schema.frame
-    rows = project.connection.execute(frame.select().where(frame.c.id.in_(plan.work))).all()
-    with project.transaction() as connection:
-        for row in rows:
-            values = read_facts(folder / row.path, rule)
-            wcs = values.pop("wcs")
-            readable = values["header_crc32"] is not None
-            if not readable:
+    rows = project.connection.execute(schema.frame.select().where(schema.frame.c.id.in_(plan.work))).all()
+    tasks = [
+        _Task(folder / row.path, rule, (row.size_bytes, row.mtime_ns) if row.content_crc32 is not None else None)
+        for row in rows
+    ]
+    unread: list[tuple[int, str]] = []
+
+    def save(connection: Connection, batch: list[tuple[Any, dict[str, Any]]]) -> None:
+        for row, values in batch:
+            if values["size_bytes"] is None:
+                if row.error is None:  # of a frame that never could be read nobody expects more
+                    unread.append((row.number, values["error"]))
+            elif values["header_crc32"] is None:
                 # What a damaged file said before stays: sources may have been selected in it, at its time.
-                values = {name: values[name] for name in ("error", "input", "header_crc32", "size_bytes", "mtime_ns")}
-            touched = (values["size_bytes"], values["mtime_ns"]) != (row.size_bytes, row.mtime_ns)
-            if row.content_crc32 is not None and touched:
-                try:
-                    values["content_crc32"], _, _ = content_crc32(folder / row.path)
-                except FrameError:
-                    values["content_crc32"] = None
-            connection.execute(update(frame).where(frame.c.id == row.id).values(**values))
-            if readable:
-                _save_wcs(connection, row.id, wcs)
+                kept = ("error", "input", "header_crc32", "size_bytes", "mtime_ns", "content_crc32")
+                _save(connection, row.id, {name: values[name] for name in kept if name in values})
+            else:
+                _save_wcs(connection, row.id, values.pop("wcs"))
+                _save(connection, row.id, values)
+
+    n_touched = sum(row.content_crc32 is not None for row in rows)
+    results = session.workers.run(_reread, tasks, estimate_s=n_touched * _S_PER_FRAME)
+    save_in_batches(project, session, "headers", ((1, r) for r in zip(rows, results, strict=True)), len(rows), save)
+    with project.transaction() as connection:
         _compare(connection, folder)
+    if unread:
+        which = numbers([number for number, _ in unread])
+        session.problems.append(f"the header of frame {which} in {folder} cannot be read again ({unread[0][1]})")
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    path: Path
+    rule: TimeRule
+    known: tuple[int, int] | None  # size and time of the content whose digest is stored
+
+
+def _reread(task: _Task) -> dict[str, Any]:
+    """Read a header, and the digest of the content if that is known and may have changed."""
+    values = read_facts(task.path, task.rule)
+    if task.known is not None and (values["size_bytes"], values["mtime_ns"]) != task.known:
+        try:
+            values["content_crc32"], _, _ = content_crc32(task.path)
+        except FrameError:
+            values["content_crc32"] = None
+    return values
+
+
+def _save(connection: Connection, frame_id: int, values: dict[str, Any]) -> None:
+    connection.execute(update(schema.frame).where(schema.frame.c.id == frame_id).values(**values))
 
 
 # --- adding frames ----------------------------------------------------------------------------------------------------
@@ -105,7 +145,7 @@ def survey(paths: Sequence[Path], rule: TimeRule | None = None) -> list[dict[str
 
 
 def one_filter(found: list[dict[str, Any]], wanted: str | None) -> tuple[list[dict[str, Any]], str | None]:
-    """Keep the frames of one filter; those that cannot be read are kept, to be listed.
+    """Keep the frames of one filter, and give its name; those that cannot be read are kept, to be listed.
 
     Raises
     ------
@@ -171,13 +211,13 @@ def read_facts(path: Path, rule: TimeRule) -> dict[str, Any]:
         values["header_notes"] = "; ".join(facts["notes"]) or None
         if values["jd_utc_mid"] is None:
             values["error"] = NO_TIME
+    except UnreadableError as error:
+        values["error"] = str(error)  # without a size, the file is tried again each time
     except FrameError as error:
         values["error"] = str(error)
-        try:
+        with contextlib.suppress(OSError):  # gone meanwhile
             status = os.stat(path)
             values.update(size_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
-        except OSError:
-            pass  # the reason is in `error` already
     values["input"] = _input(values["header_crc32"], rule)
     return values
 
@@ -224,33 +264,38 @@ def _save_wcs(connection: Connection, frame_id: int, wcs: dict[str, Any] | None)
 
 
 def _compare(connection: Connection, folder: Path) -> None:
-    """Give frames that differ in size from the others, and copies of others, their reason."""
+    """Give frames that differ in size from the others, and copies of others, their reason, or take it back."""
     frame = schema.frame
-    # What was said of a frame beside another may have gone with the other.
-    mine = frame.c.error.startswith(_OTHER_SIZE) | frame.c.error.startswith(_COPY)
-    connection.execute(update(frame).where(mine).values(error=None))
-    good = connection.execute(frame.select().where(frame.c.error.is_(None)).order_by(frame.c.number)).all()
-    if not good:
+    beside = frame.c.error.startswith(_OTHER_SIZE) | frame.c.error.startswith(_COPY)
+    rows = connection.execute(frame.select().where(frame.c.error.is_(None) | beside).order_by(frame.c.number)).all()
+    if not rows:
         return
     size = connection.execute(schema.project.select()).one()
     width, height = size.width_px, size.height_px
     if width is None:
-        (width, height), _ = Counter((row.width_px, row.height_px) for row in good).most_common(1)[0]
+        (width, height), _ = Counter((row.width_px, row.height_px) for row in rows).most_common(1)[0]
         connection.execute(update(schema.project).values(width_px=width, height_px=height))
-    first: dict[tuple[int, int], Any] = {}
-    for row in good:
+    earlier: dict[tuple[int, int], list[Any]] = {}
+    for row in rows:
         error = None
-        same_header = first.setdefault((row.size_bytes, row.header_crc32), row)
+        same_header = earlier.setdefault((row.size_bytes, row.header_crc32), [])
         if (row.width_px, row.height_px) != (width, height):
             error = f"{_OTHER_SIZE} {row.width_px}×{row.height_px} pixels, not {width}×{height} as the others'"
-        elif same_header is not row and _same_content(folder / same_header.path, folder / row.path):
-            error = f"{_COPY} {same_header.number}"
-        if error is not None:
+        else:
+            for other in same_header:
+                same = _same_content(folder / other.path, folder / row.path)
+                if same or (same is None and row.error is not None):  # unknown: what was found before stands
+                    error = row.error if same is None else f"{_COPY} {other.number}"
+                    break
+            else:
+                same_header.append(row)
+        if error != row.error:
             connection.execute(update(frame).where(frame.c.id == row.id).values(error=error))
 
 
-def _same_content(one: Path, other: Path) -> bool:
+def _same_content(one: Path, other: Path) -> bool | None:
+    """Compare the bytes of two files; None where they cannot be read."""
     try:
         return content_crc32(one)[0] == content_crc32(other)[0]
     except FrameError:
-        return False
+        return None

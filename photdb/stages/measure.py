@@ -12,7 +12,8 @@ from photdb.stages.errors import refresh
 from photdb.stages.measurements import State, measure_sources, places, read_state
 from photdb.stages.runner import Session
 from photdb.store.arrays import Aperture, columns, read_apertures
-from photdb.store.project import Project, driver
+from photdb.store.connection import driver
+from photdb.store.project import Project
 from photdb.wording import count, numbers
 
 Floats = NDArray[np.float64]
@@ -99,7 +100,7 @@ def _reasons(state: State, new: Bools, stale: Bools, lacking: Bools, errors: Boo
         reasons.append(f"{sources[k].label} is expected elsewhere than it was measured in {n}")
     if (stale & ~moved).any():
         changed = frames.number[(stale & ~moved).any(axis=1)]
-        reasons.append(f"content, FWHM or search box changed: frame {numbers(changed.tolist())}")
+        reasons.append(f"content, FWHM, role or search box changed: frame {numbers(changed.tolist())}")
     if lacking.any():
         reasons.append(f"apertures to be added for {count(int(lacking.sum()), 'measurement')}")
     if errors.any():

@@ -22,8 +22,9 @@ from photdb.stages.positions import Expected, expected_positions
 from photdb.stages.runner import Session, save_in_batches
 from photdb.stages.stamps import CENTROID, FLUX, Stamps, StampTask, measure_stamps
 from photdb.store.arrays import Aperture, columns, read_apertures, read_by_frame, replace_rows
+from photdb.store.connection import driver
 from photdb.store.currency import digests
-from photdb.store.project import Project, driver
+from photdb.store.project import Project
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -100,12 +101,12 @@ def measure_sources(
 ) -> dict[int, str]:
     """Measure some sources of some frames, and save; gives the frames (by their place) that could not be read."""
     expected = state.expected
-    rows = driver(project.connection).execute("SELECT id, path, size_bytes, mtime_ns FROM frame")
+    rows = driver(project.connection).execute("SELECT id, path, size_bytes, mtime_ns, bitpix FROM frame")
     files = {frame_id: rest for frame_id, *rest in rows}
     folder, frame_id = project.frame_folder, expected.frames.id.tolist()
     at = expected.xy_px if fitting else _measured_xy(project.connection, expected)
     rings = np.array([(a.radius_px, a.annulus_inner_px, a.annulus_outer_px) for a in apertures])
-    chunks = _chunks(items)
+    chunks = _chunks(items, [files[f][3] in (8, 16, -32) for f in frame_id])
     tasks = [
         StampTask(
             paths=tuple(folder / files[frame_id[i]][0] for i, _ in chunk),
@@ -138,11 +139,12 @@ def measure_sources(
     return unread
 
 
-def _chunks(items: list[tuple[int, Ints]]) -> list[list[tuple[int, Ints]]]:
+def _chunks(items: list[tuple[int, Ints]], single: list[bool]) -> list[list[tuple[int, Ints]]]:
+    """Part frames into tasks; those of single and of double precision apart, so that no stack changes the other's."""
     chunks: list[list[tuple[int, Ints]]] = []
     n_stamps = _STAMPS
     for item in items:
-        if n_stamps >= _STAMPS:
+        if n_stamps >= _STAMPS or single[item[0]] != single[chunks[-1][-1][0]]:
             chunks.append([])
             n_stamps = 0
         chunks[-1].append(item)

@@ -10,6 +10,8 @@ from photdb.store.arrays import Frames, Source, read_frames, read_sources
 from photdb.store.project import Project
 from photdb.wording import numbers
 
+_GRID = 2.0**20
+
 
 @dataclass(frozen=True, slots=True)
 class Expected:
@@ -41,7 +43,7 @@ def expected_positions(project: Project) -> Expected:
     frames, sources = read_frames(connection), read_sources(connection)
     shifts = read_shifts(connection, frames)
     xy = np.full((frames.id.size, len(sources), 2), np.nan)
-    notes = []
+    notes, still = [], {}
     for k, source in enumerate(sources):
         places = [frames.index(frame_id) for frame_id in source.anchor_frame_id]
         times = frames.jd_utc_mid[places]
@@ -56,7 +58,12 @@ def expected_positions(project: Project) -> Expected:
             at = position_at(frames.jd_utc_mid, times, in_reference)
             xy[:, k] = shifts.to_frame(at[:, None, :])[:, 0]
         else:
-            xy[:, k] = shifts.to_frame(in_reference.mean(axis=0)[None, None, :])[:, 0]
+            still[k] = in_reference.mean(axis=0)
+    if still:
+        xy[:, list(still)] = shifts.to_frame(np.array(list(still.values()))[None])
+    # To a millionth of a pixel: the last digits of a time are no reason to measure again, and sums with whole pixels
+    # are exact, wherever a stamp is cut.
+    xy = np.rint(xy * _GRID) / _GRID
     xy[~np.isfinite(xy).all(axis=2)] = np.nan
     return Expected(frames, sources, xy, notes)
 

@@ -13,9 +13,10 @@ from photdb.stages import STAGES, Plan
 from photdb.stages.runner import Session, save_in_batches
 from photdb.store import schema
 from photdb.store.arrays import replace_rows
+from photdb.store.connection import driver
 from photdb.store.currency import digest
 from photdb.store.facts import session_number
-from photdb.store.project import Project, driver
+from photdb.store.project import Project
 from photdb.wording import count, numbers
 
 Region = tuple[int, int, int, int]
@@ -126,7 +127,9 @@ def check_region(connection: Connection, region: Sequence[int] | None) -> Region
 def _input(crc: int, region: Region | None, saturation: float | None, max_adu: float | None) -> int:
     # Where no pixel reaches the saturation, its value changes nothing: such frames are not read again for it. With a
     # region nobody knows: the maximum is the region's, but stars are found in the whole frame.
-    below = saturation is not None and region is None and (max_adu is None or max_adu < saturation)
+    # A frame without a finite pixel has no maximum: NaN as computed, NULL as stored.
+    reaches = max_adu is not None and max_adu >= saturation if saturation is not None else False
+    below = saturation is not None and region is None and not reaches
     reached = None if below else saturation
     return digest(STAGES["qc"].version, crc, region, reached)
 
@@ -153,6 +156,9 @@ def _measure(frame_id: int, path: Path, region: Region | None, saturation_adu: f
     stars = detect_stars(pixels, sky, saturation_adu=saturation_adu)
     quality = asdict(frame_quality(pixels, sky, stars, region=region, saturation_adu=saturation_adu))
     flags = int(quality.pop("flags"))
+    quality["n_found"] = stars.n_found
+    if saturation_adu is None:
+        quality["n_saturated_px"] = None  # nobody knows
     table = np.stack([np.asarray(getattr(stars, name), float) for name in _STAR_COLUMNS], axis=1)
     return _Measured(frame_id, crc, quality, flags, tuple(map(tuple, table.tolist())), digest(table), None)
 

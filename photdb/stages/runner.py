@@ -201,3 +201,6 @@ def save_in_batches(
         except KeyboardInterrupt:
             commit()
             raise KeyboardInterrupt(f"{label}: {count(n_done, 'frame')} of {n_frames} done and kept") from None
+        except PhotdbError:  # a worker died
+            commit()
+            raise

@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 from photdb.algorithms.flags import Flag
 from photdb.errors import FrameError, PhotdbError
 from photdb.stages.apertures import propose_apertures
+from photdb.stages.errors import DEFAULT_FWHM_PX
 from photdb.stages.positions import anchors_in_reference, expected_positions
 from photdb.stages.shifts import Shifts, read_shifts, reference_frame, star_lists
 from photdb.store.arrays import Frames, read_apertures, read_by_frame, read_frames, read_sources
+from photdb.store.connection import driver
 from photdb.store.decisions import free_label, put_source, remove_source
 from photdb.store.facts import session_number
-from photdb.store.project import Project, driver
+from photdb.store.project import Project
 
 Floats = NDArray[np.float64]
 
@@ -69,7 +71,7 @@ def anchor(project: Project, frame_id: int, x_px: float, y_px: float, *, snap: b
     from photdb.frames import FrameReader
 
     fwhm = float(read_by_frame(project.connection, "frame_quality", ["fwhm_px"], frames)[0][i])
-    fwhm = fwhm if np.isfinite(fwhm) else 3.0
+    fwhm = fwhm if np.isfinite(fwhm) else DEFAULT_FWHM_PX
     reach = max(_SNAP_FWHM * fwhm, _SNAP_PX)
     half = int(np.ceil(reach + 3 * fwhm)) + 2
     x0, y0 = round(x_px), round(y_px)
@@ -95,22 +97,41 @@ def anchor(project: Project, frame_id: int, x_px: float, y_px: float, *, snap: b
     return Anchor(frame_id, float(found.x_px[0] + x0 - half), float(found.y_px[0] + y0 - half), x_px, y_px)
 
 
-def propose_references(project: Project, wanted: int, *, ignoring: Collection[str] = ()) -> list[tuple[float, float]]:
+def refuse_same_star(project: Project, label: str | None, place: Anchor) -> None:
+    """See that no variable or reference is where another is to be; a check star may be anywhere.
+
+    Raises
+    ------
+    PhotdbError
+        One is: the same light would count twice, or a target against itself.
+    """
+    frames = read_frames(project.connection)
+    shifts = read_shifts(project.connection, frames)
+    at = shifts.of([frames.index(place.frame_id)])
+    here = at.to_reference(np.array([[[place.x_px, place.y_px]]]))[0, 0]
+    for source in read_sources(project.connection, "variable", "reference"):
+        there = anchors_in_reference(source, frames, shifts).mean(axis=0)
+        if source.label != label and np.hypot(*(there - here)) < _MATCH_PX:
+            raise PhotdbError(
+                f"{source.label} is that star already: `photdb select variable|reference|check {source.label}` changes"
+                " what it is, `photdb select remove` takes it out"
+            )
+
+
+def propose_references(project: Project, *, ignoring: Collection[str] = ()) -> list[tuple[float, float]]:
     """Find reference stars: bright, unsaturated, isolated, in the field all night, off every asteroid's track.
 
     Parameters
     ----------
     project : Project
         With shifts.
-    wanted : int
-        How many.
     ignoring : collection of str
         Labels of sources that may be proposed again; others are kept away from.
 
     Returns
     -------
     list of (x_px, y_px)
-        At most `wanted` positions in the reference frame, brightest first.
+        Positions in the reference frame, brightest first.
 
     Raises
     ------
@@ -125,11 +146,13 @@ def propose_references(project: Project, wanted: int, *, ignoring: Collection[st
         raise PhotdbError("references are proposed from the shifts: run `photdb shifts` first")
     shifts = read_shifts(connection, frames)
     candidates = stars[reference_id]
+    used = frames.accepted & np.isfinite(shifts.dx_px)
+    if not used.any():
+        raise PhotdbError("no accepted frame has a shift: look at `photdb reject list`")
     fwhm = float(np.nanmedian(read_by_frame(connection, "frame_quality", ["fwhm_px"], frames)[0][frames.accepted]))
     radii = [(a.radius_px, a.annulus_outer_px) for a in read_apertures(connection)]
     radii = radii or [(radius, outer) for radius, _, outer in propose_apertures(fwhm)]
     radius, outer = max(r for r, _ in radii), max(o for _, o in radii)
-    used = frames.accepted & np.isfinite(shifts.dx_px)
     path = shifts.of(used).to_frame(candidates[None, :, :2])
     margin = outer + 2.0
     x, y = path[..., 0], path[..., 1]
@@ -139,8 +162,7 @@ def propose_references(project: Project, wanted: int, *, ignoring: Collection[st
     keep &= _well_measured(project, frames, np.flatnonzero(used), path)
     keep &= _off_tracks(project, used, path, radius + 2 * fwhm)
     keep &= _far_from(_places_of_sources(project, frames, shifts, ignoring), candidates, 2 * radius)
-    best = np.flatnonzero(keep)[:wanted]  # the list is by brightness
-    return [(float(px), float(py)) for px, py in candidates[best, :2]]
+    return [(float(px), float(py)) for px, py in candidates[keep, :2]]  # the list is by brightness
 
 
 def put_proposed(project: Project, wanted: int) -> list[str]:
@@ -161,16 +183,20 @@ def put_proposed(project: Project, wanted: int) -> list[str]:
     positions = {
         s.label: anchors_in_reference(s, frames, shifts)[0] for s in read_sources(connection) if s.label in earlier
     }
-    labels = []
+    labels: list[str] = []
     with project.transaction():
-        proposed = propose_references(project, wanted, ignoring=set(earlier))
-        for x, y in proposed:
+        for x, y in propose_references(project, ignoring=set(earlier)):
+            if len(labels) == wanted:
+                break
             same = [n for n, (a, b) in positions.items() if np.hypot(a - x, b - y) < _MATCH_PX and n not in labels]
             if same:
                 labels.append(same[0])
                 continue
             label = free_label(connection, "R")
-            place = anchor(project, reference_id or 0, x, y)
+            try:
+                place = anchor(project, reference_id or 0, x, y)
+            except PhotdbError:
+                continue  # a star that cannot be fitted; the next one may
             put_source(connection, label, "reference", [place.row()], origin="auto")
             labels.append(label)
         for label in earlier:

@@ -1,5 +1,6 @@
 """Magnitudes as `check` and `solve` see them: accepted frames, valid fluxes, everything that was rejected left out."""
 
+import shlex
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,3 +80,12 @@ def load_series(project: Project, *roles: str) -> Series:
         magnitude_error(flux, flux_err),
         allowed,
     )
+
+
+def nothing_left(project: Project, *roles: str) -> str | None:
+    """Say that all sources of some roles are rejected, and how to take one back; None if there are none at all."""
+    there = [source.label for source in read_sources(project.connection, *roles)]
+    if not there:
+        return None
+    what = "target" if len(roles) > 1 else roles[0]
+    return f"every {what} is rejected: take one back with `photdb accept source {shlex.quote(there[0])}`"

@@ -13,8 +13,9 @@ from photdb.stages.qc import Region, check_region
 from photdb.stages.runner import Session, save_in_batches
 from photdb.store import schema
 from photdb.store.arrays import Frames, columns, read_by_frame, read_frames, replace_rows
+from photdb.store.connection import driver
 from photdb.store.currency import digest
-from photdb.store.project import Project, driver
+from photdb.store.project import Project
 from photdb.wording import count, numbers
 
 Stars = NDArray[np.float64]
@@ -50,8 +51,8 @@ def plan(project: Project, params: dict[str, Any]) -> Plan:
     rows = [row for row in rows if row[2] is not None]  # those that qc could read
     reference_id = reference_frame(connection)
     if reference_id is None:
-        if not plan.n_units:
-            plan.blocked = "no frame can be used: `photdb reject list` says why"
+        if not rows:
+            plan.blocked = "no frame has been measured by qc yet, or none can be used: `photdb reject list` says why"
         plan.work = [frame_id for frame_id, *_ in rows]
         plan.reasons.append("the reference frame is not chosen yet")
         return plan
@@ -190,8 +191,14 @@ def _choose(project: Project, stars: dict[int, Stars], width_px: int, height_px:
     from photdb.algorithms.registration import choose_reference
 
     frames = read_frames(project.connection)
-    n_stars = read_by_frame(project.connection, "frame_quality", ["n_stars"], frames)[0]
-    candidates = [i for i in np.flatnonzero(frames.accepted) if int(frames.id[i]) in stars]
+    n_stars = read_by_frame(project.connection, "frame_quality", ["n_found"], frames)[0]
+    # What the shifts of an earlier reference frame were like must not count against a frame.
+    left_out = project.connection.exec_driver_sql(
+        "SELECT frame_id FROM excluded WHERE frame_id IS NOT NULL AND source_id IS NULL AND aperture_id IS NULL"
+        " AND NOT overruled AND stage IS NOT 'shifts'"
+    )
+    never = set(left_out.scalars())
+    candidates = [i for i, f in enumerate(frames.id.tolist()) if f in stars and f not in never]
     if not candidates:
         raise PhotdbError("no accepted frame has stars: look at `photdb qc`, and accept frames or loosen its rules")
     lists = [tuple(stars[int(frames.id[i])].T) for i in candidates]

@@ -11,12 +11,13 @@ from photdb.algorithms import differential, noise
 from photdb.errors import PhotdbError
 from photdb.stages import STAGES, Plan
 from photdb.stages.runner import Session
-from photdb.stages.series import Series, load_series
+from photdb.stages.series import Series, load_series, nothing_left
 from photdb.store import schema
 from photdb.store.arrays import replace_rows
+from photdb.store.connection import driver
 from photdb.store.currency import digest
-from photdb.store.project import Project, driver
-from photdb.wording import count
+from photdb.store.project import Project
+from photdb.wording import count, numbers
 
 Floats = NDArray[np.float64]
 
@@ -30,9 +31,17 @@ def plan(project: Project, params: dict[str, Any]) -> Plan:
     plan = Plan(params)
     targets, references = series.of("asteroid", "variable"), series.of("reference")
     if not targets:
-        plan.blocked = "no target is selected: `photdb select asteroid` or `photdb select variable`"
+        plan.blocked = nothing_left(project, "asteroid", "variable") or (
+            "no target is selected: `photdb select asteroid` or `photdb select variable`"
+        )
     elif not references:
-        plan.blocked = "no reference is left: `photdb select reference --auto 7`, or take a rejection back"
+        plan.blocked = nothing_left(project, "reference") or (
+            "no reference is selected: `photdb select reference NAME --at FRAME X Y`"
+        )
+    told = driver(project.connection).execute(
+        "SELECT t.label, h.message FROM search h JOIN target t ON t.id = h.target_id WHERE h.message IS NOT NULL"
+    )
+    plan.notes = [f"{label}: {message}" for label, message in told]
     plan.n_units = len(targets)
     known = dict(driver(project.connection).execute("SELECT target_id, input FROM search").fetchall())
     for k in targets:
@@ -142,7 +151,11 @@ def _weights(
     """Weights (aperture, weighting, reference)."""
     flux = series.flux_adu[comparison][:, references][:, :, apertures].transpose(2, 1, 0)
     err = series.mag_err[comparison][:, references][:, :, apertures].transpose(2, 1, 0)
-    rate = flux / series.exposure_s[comparison]
+    exposure = series.exposure_s[comparison]
+    if "flux" in weightings and np.isfinite(exposure).any() and not (exposure > 0).all():
+        unknown = numbers(series.number[comparison][~(exposure > 0)].tolist())
+        raise ValueError(f"flux per second needs the exposure time, which frame {unknown} does not say")
+    rate = flux / (exposure if np.isfinite(exposure).all() else 1.0)  # unknown throughout: taken as all the same
     return np.stack([differential.reference_weights(name, rate, err) for name in weightings], axis=1)
 
 

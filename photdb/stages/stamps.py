@@ -50,7 +50,8 @@ def measure_stamps(task: StampTask) -> Stamps:
     from photdb.algorithms.centroid import centroids
     from photdb.frames import FrameReader
 
-    half = math.ceil(task.apertures[:, 2].max()) + task.search_px + 2
+    # Room for the ring, and for the box of the fit (1.2 FWHM on each side), wherever the search ends.
+    half = math.ceil(max(task.apertures[:, 2].max(), 1.2 * task.fwhm_px.max() + 1)) + task.search_px + 2
     x0, y0 = (np.rint(np.nan_to_num(v, nan=-1e6)).astype(np.int64) for v in (task.x_px, task.y_px))
     parts, unread = [], {}
     shape = (0, 0)

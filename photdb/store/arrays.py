@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from photdb.store.project import driver
+from photdb.store.connection import driver
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from photdb.errors import PhotdbError
 from photdb.store import schema
+from photdb.store.connection import driver
 from photdb.store.lock import now
-from photdb.store.project import driver
 from photdb.wording import numbers
 
 ROLES = ("asteroid", "variable", "reference", "check")
@@ -55,10 +55,10 @@ def frame_numbers(connection: Connection, intervals: Iterable[str]) -> list[int]
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
             raise PhotdbError(f"the interval {text} is reversed: type {last}-{first}")
-        inside = {number for number in known if first <= number <= last}
-        if not inside:
-            raise PhotdbError(f"there is no frame {text}: the project's frames are {numbers(sorted(known))}")
-        found |= inside
+        for end in (first, last):
+            if end not in known:
+                raise PhotdbError(f"there is no frame {end}: the project's frames are {numbers(sorted(known))}")
+        found |= {number for number in known if first <= number <= last}
     return sorted(found)
 
 
@@ -133,6 +133,10 @@ def put_source(
     if not re.fullmatch(r"[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]{0,62}[^\s\x00-\x1f\x7f])?", label):
         raise PhotdbError("a source's name has 1 to 64 printable characters, with no space at its ends")
     old = connection.execute(select(table).where(table.c.label == label, table.c.removed_at.is_(None))).first()
+    if old is None:
+        like = [name for name in _labels(connection) if name.casefold() == label.casefold()]
+        if like:
+            raise PhotdbError(f"there is a source {like[0]}: names that differ in case only are too alike")
     n_anchors = len(anchors)
     if old is not None and not anchors:
         n_anchors = len(connection.execute(select(anchor).where(anchor.c.source_id == old.id)).all())
@@ -164,6 +168,11 @@ def put_source(
     return ", ".join(done) or "unchanged"
 
 
+def _labels(connection: Connection) -> list[str]:
+    table = schema.source
+    return list(connection.execute(select(table.c.label).where(table.c.removed_at.is_(None))).scalars())
+
+
 def remove_source(connection: Connection, label: str) -> None:
     """Take a source out of the project; what was measured of it stays in the file, unseen."""
     id_ = source_id(connection, label)
@@ -188,9 +197,13 @@ def set_apertures(connection: Connection, specs: Sequence[tuple[float, float, fl
         A circle or ring that cannot be one.
     """
     table = schema.aperture
+    size = connection.execute(select(schema.project)).one()
+    most = min(size.width_px or 2000, size.height_px or 2000) / 2
     for radius, inner, outer in specs:
-        if not 0 < radius <= inner < outer <= 1000:
-            raise PhotdbError(f"{radius:g},{inner:g},{outer:g} needs 0 < radius ≤ inner < outer ≤ 1000 (pixels)")
+        if not 0 < radius <= inner < outer <= most:
+            raise PhotdbError(
+                f"aperture {radius:g},{inner:g},{outer:g}: 0 < radius ≤ inner < outer ≤ {most:g} px needed"
+            )
     connection.execute(update(table).where(table.c.removed_at.is_(None)).values(removed_at=now()))
     for radius, inner, outer in dict.fromkeys(specs):
         same = (

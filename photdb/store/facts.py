@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection
 
-from photdb.store.project import driver
+from photdb.store.connection import driver
 
 
 def session_number(connection: Connection, fact: str) -> float | None:

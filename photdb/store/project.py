@@ -15,7 +15,8 @@ from sqlalchemy.pool import NullPool
 
 from photdb import __version__
 from photdb.errors import ProjectError
-from photdb.store import schema
+from photdb.store import migrate, schema
+from photdb.store.connection import transaction
 from photdb.store.lock import WriterLock, now, user_and_host
 
 
@@ -50,6 +51,7 @@ class Project:
             revision = project.revision()
             if revision != schema.HEAD:
                 _refuse_newer(path, revision)
+            if not migrate.is_current(project.connection, revision):
                 raise ProjectError(
                     f"{path.name} was made by an older photdb: any command that writes, such as `photdb run`,"
                     " brings it up to date (a safety copy is made first); `photdb sql` reads it as it is"
@@ -86,7 +88,9 @@ class Project:
             revision = project.revision()
             if revision != schema.HEAD:
                 _refuse_newer(path, revision)
-                project._migrate(revision)
+                migrate.keep_copy(project.connection, path)
+            if not migrate.is_current(project.connection, revision):
+                migrate.upgrade(project.connection)
         return project
 
     @classmethod
@@ -112,7 +116,7 @@ class Project:
             lock.release()
             raise
         with _closing_on_error(project):
-            project._upgrade_schema()
+            migrate.upgrade(project.connection)
             with project.transaction() as connection:
                 connection.execute(insert(schema.project).values(id=1, name=path.stem, created_at=now(), **facts))
         return project
@@ -149,15 +153,8 @@ class Project:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Connection]:
         """Commit everything inside, or nothing."""
-        raw = driver(self.connection)
-        raw.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(self.connection):
             yield self.connection
-            raw.execute("COMMIT")
-        except BaseException:
-            if raw.in_transaction:  # SQLite may have rolled back by itself (full disk)
-                raw.execute("ROLLBACK")
-            raise
 
     @contextlib.contextmanager
     def recorded(self, command: str, arguments: Sequence[str]) -> Iterator[int]:
@@ -216,49 +213,6 @@ class Project:
             raise ProjectError(f"{self.path.name} cannot be read as a project: {error.orig}") from error
         return revision
 
-    def _migrate(self, revision: str | None) -> None:
-        copy = self.path.with_name(f"{self.path.name}.before-{schema.HEAD}")
-        if not copy.exists():
-            partial = copy.with_name(copy.name + ".part")
-            with contextlib.closing(sqlite3.connect(partial)) as target:
-                driver(self.connection).backup(target)
-            os.replace(partial, copy)
-        self._upgrade_schema()
-
-    def _upgrade_schema(self) -> None:
-        """Bring the schema to HEAD and make views and flags anew, in one transaction."""
-        from alembic import command, config
-
-        from photdb.algorithms.flags import MEANING
-
-        setup = config.Config()
-        setup.set_main_option("script_location", str(_migrations_folder()).replace("%", "%%"))
-        setup.attributes["connection"] = self.connection
-        # A batch rebuild of a parent table would empty its children through ON DELETE CASCADE.
-        self.connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
-        self.connection.exec_driver_sql(f"PRAGMA application_id={schema.APPLICATION_ID}")
-        with self.transaction() as connection:
-            for (name,) in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'view'").all():
-                connection.exec_driver_sql(f'DROP VIEW "{name}"')
-            command.upgrade(setup, "head")
-            for name, select in schema.VIEWS.items():
-                connection.exec_driver_sql(f"CREATE VIEW {name} AS {select}")
-            connection.execute(schema.flag.delete())
-            rows = [{"bit": int(flag), "name": flag.name, "meaning": meaning} for flag, meaning in MEANING.items()]
-            connection.execute(insert(schema.flag), rows)
-            broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
-            if broken is not None:
-                raise ProjectError(f"{self.path.name} has rows without parents in {broken[0]}: left as it was")
-        self.connection.exec_driver_sql("PRAGMA foreign_keys=ON")
-
-
-def driver(connection: Connection) -> sqlite3.Connection:
-    """Give the sqlite3 connection below, for bulk reads and backups."""
-    raw = connection.connection.driver_connection
-    if not isinstance(raw, sqlite3.Connection):
-        raise TypeError("the project is not open through sqlite3")
-    return raw
-
 
 def _connect(path: Path, *, write: bool, create: bool = False) -> Connection:
     if sqlite3.sqlite_version_info < schema.MINIMUM_SQLITE:
@@ -309,14 +263,8 @@ def _missing(path: Path) -> ProjectError:
     return ProjectError(f"there is no project {path}: make one with `photdb init FRAMES -p {path}`")
 
 
-def _migrations_folder() -> Path:
-    inside = Path(__file__).resolve().parents[1] / "migrations"  # in an installed wheel
-    return inside if inside.is_dir() else inside.parents[1] / "migrations"  # in a checkout
-
-
 def _refuse_newer(path: Path, revision: str | None) -> None:
-    known = {file.name.split("_")[0] for file in (_migrations_folder() / "versions").glob("[0-9]*.py")}
-    if revision not in known:
+    if revision not in migrate.known_revisions():
         raise ProjectError(
             f"{path.name} was made by a newer photdb (its schema {revision} is unknown to {__version__}):"
             " install that photdb; the file is left as it is"

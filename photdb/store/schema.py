@@ -234,6 +234,7 @@ frame_quality = Table(
     Column("background_scatter_adu", Float),
     Column("nonuniformity_adu", Float),
     Column("n_stars", Integer),
+    Column("n_found", Integer),  # stars in the whole frame, whatever the region
     Column("fwhm_px", Float),
     Column("elongation", Float),
     Column("n_saturated_px", Integer),
@@ -420,7 +421,7 @@ SELECT 'rejection' AS kind, r.frame_id, f.number AS frame, r.source_id, s.label 
  WHERE r.withdrawn_at IS NULL
 UNION ALL
 SELECT 'rule', f.id, f.number, NULL, NULL, NULL, u.stage,
-       u.metric || ' ' || round(m.value, 3) || ' ' || u.operator || ' ' || u.value, u.created_at,
+       u.metric || ' ' || printf('%.6g', m.value) || ' ' || u.operator || ' ' || printf('%.10g', u.value), u.created_at,
        a.id IS NOT NULL, NULL
   FROM rule u JOIN frame_metric m ON m.metric = u.metric JOIN frame f ON f.id = m.frame_id
   LEFT JOIN acceptance a ON a.frame_id = f.id AND a.withdrawn_at IS NULL

@@ -54,7 +54,7 @@ def read_best_curve(project: Project, target: str) -> BestCurve | None:
     connection = project.connection
     best = connection.exec_driver_sql(
         "SELECT s.*, a.radius_px, a.annulus_inner_px, a.annulus_outer_px FROM solution s JOIN aperture a"
-        " ON a.id = s.aperture_id JOIN source t ON t.id = s.target_id AND t.removed_at IS NULL"
+        " ON a.id = s.aperture_id JOIN target t ON t.id = s.target_id"
         " WHERE s.rank = 1 AND t.label = ?",
         (target,),
     ).first()

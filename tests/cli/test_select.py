@@ -39,8 +39,8 @@ def test_no_snap_takes_positions_as_they_are_and_one_based_ones_less_one(night_a
     assert anchors(night, "C3")[0][1:3] == (0.0, 0.0)
     x, y = night.place("R2", 2)
     night.photdb("select", "reference", "R2", "--at", 2, x + 1, y + 1, "--one-based")
-    night.photdb("select", "reference", "R3", "--at", 2, x, y)
-    assert anchors(night, "R2")[0][1:3] == anchors(night, "R3")[0][1:3]
+    night.photdb("select", "check", "C4", "--at", 2, x, y)
+    assert anchors(night, "R2")[0][1:3] == anchors(night, "C4")[0][1:3]
 
 
 def test_first_and_last_are_of_the_accepted_frames(night_at):
@@ -139,3 +139,19 @@ def test_a_frame_whose_file_is_gone_is_said(night_at):
     night.frame(1).unlink()
     assert "frame 1" in night.refused("select", "check", "X", *night.at("R1", 1)).lower()
     night.photdb("select", "check", "X", *night.at("R1", 1), "--no-snap")
+
+
+def test_the_same_star_is_no_target_and_reference_at_once(night_at):
+    night = night_at("shifted")
+    night.photdb("select", "reference", "R1", *night.at("R1", 1))
+    x, y = night.place("R1", 3)
+    for line in (("variable", "V"), ("reference", "R9"), ("reference",)):
+        assert "R1 is that star already" in night.refused("select", *line, "--at", 3, x + 1, y)
+    assert "differ in case only" in night.refused("select", "reference", "r1", *night.at("R2", 1))
+    night.photdb("select", "check", "C1", "--at", 3, x, y)  # a check star may be anywhere
+    night.photdb("select", "reference", "R1", "--at", 3, x, y)  # and a star may be selected again as itself
+
+
+def test_proposals_need_an_accepted_frame(night):
+    night.photdb("qc", "--min-stars", 10**6)
+    assert "no accepted frame" in night.refused("select", "reference", "--auto", 3).lower()

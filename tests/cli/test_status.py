@@ -183,3 +183,11 @@ def test_the_project_is_the_one_named_else_the_only_one_here(night, tmp_path, mo
     assert invoke("status", env={"PHOTDB_PROJECT": "second.photdb"}).exit_code == 0
     result = invoke("status", "-p", "third.photdb")
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+
+
+def test_views_of_another_photdb_are_made_anew_by_what_writes(night):
+    night.change("DROP VIEW target")
+    night.change("PRAGMA user_version=1")
+    assert "older photdb" in night.refused("status")
+    night.photdb("run")
+    assert night.photdb("status").exit_code == 0

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 
 import pytest
 from nights import N_FRAMES, invoke
@@ -155,11 +156,7 @@ def test_two_anchors_at_the_same_time_are_refused(night):
 
 
 def test_times_that_headers_no_longer_give_are_said(night):
-    night.photdb("set", "--time-keyword", "NOTIME")
-    assert night.one("SELECT total(accepted) FROM frame_status") == 0
-    night.photdb("status")
-    night.photdb("set", "--time-keyword", "none")
-    night.photdb("run")
+    assert "No frame has a time" in night.refused("set", "--time-keyword", "NOTIME")
     assert night.work() == {}
     assert night.one("SELECT total(accepted) FROM frame_status") == N_FRAMES
 
@@ -188,9 +185,12 @@ def test_the_order_of_frames_is_by_time_then_path(night):
 
 def test_a_project_of_no_usable_frame_says_so(tmp_path, night):
     (tmp_path / "bad").mkdir()
-    (tmp_path / "bad" / "a.fits").write_bytes(b"not a frame")
+    shutil.copy2(night.frame_path(1), tmp_path / "bad" / "a.fits")
     env = {"PHOTDB_PROJECT": str(tmp_path / "bad.photdb")}
     assert invoke("init", tmp_path / "bad", env=env).exit_code == 0
+    (tmp_path / "bad" / "a.fits").write_bytes(b"not a frame")
+    assert invoke("init", tmp_path / "bad", "-p", tmp_path / "other.photdb").exit_code == 1
+    assert not (tmp_path / "other.photdb").exists()
     for command in ("qc", "shifts", "measure", "check", "solve", "run", "status"):
         result = invoke(command, env=env)
         assert result.exit_code == (1 if command in ("shifts", "measure", "check", "solve") else 0), command

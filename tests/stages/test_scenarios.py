@@ -3,6 +3,7 @@
 import os
 import shutil
 
+import numpy as np
 import pytest
 from nights import DECISIONS, N_FRAMES, N_SOURCES, interrupt_after, select_all, small_steps
 
@@ -63,11 +64,11 @@ def test_rejecting_the_target_or_all_of_something_says_so(night):
     night.photdb("run")
     assert night.work() == {}
     night.photdb("reject", "source", "Ganymed")
-    assert "no target" in " ".join(night.status()["stages"][-1]["reasons"])
+    assert "every target is rejected" in " ".join(night.status()["stages"][-1]["reasons"])
     night.photdb("accept", "source", "Ganymed")
     for label in ("R1", "R2", "R3", "R4"):
         night.photdb("reject", "source", label)
-    assert night.photdb("run").stderr.count("no reference") == 1
+    assert night.photdb("run").stderr.count("every reference is rejected") == 1
     night.photdb("accept", "source", "R1")
     night.photdb("run")
     assert night.work() == {}
@@ -84,7 +85,9 @@ def test_nothing_left_is_an_answer_not_a_loop(night, what):
     result = night.photdb("run")
     assert ("too few frames" if what == "frames" else "no aperture is left") in result.stderr
     if what == "apertures":
-        assert "no aperture is left" in night.photdb("solve").stderr
+        assert "no aperture is left" in night.photdb("solve", code=1).stderr
+    else:
+        assert "no accepted frame" in night.photdb("check", code=1).stderr
     assert night.rows("SELECT * FROM best_light_curve") == []
     assert night.work() == {}
 
@@ -213,8 +216,9 @@ def test_an_asteroid_cannot_become_a_star_without_a_position(night):
 def test_selecting_a_label_again_moves_the_source_and_measures_it_alone(night, reads):
     x, y = night.place("R2", 1)
     before = night.rows("SELECT * FROM centroid WHERE source_id <> 2 AND source_id <> 5")
-    said = night.photdb("select", "reference", "C1", "--at", 1, x + 0.6, y, "--no-snap").stderr
-    assert "now reference, was check, moved" in said
+    assert "R2 is that star" in night.refused("select", "reference", "C1", "--at", 1, x + 0.6, y)
+    said = night.photdb("select", "check", "R1", "--at", 1, x + 0.6, y, "--no-snap").stderr
+    assert "now check, was reference, moved" in said
     assert night.work()["measure"] == N_FRAMES
     reads.clear()
     night.photdb("run")
@@ -225,7 +229,7 @@ def test_selecting_a_label_again_moves_the_source_and_measures_it_alone(night, r
     same = night.rows(
         "SELECT abs(a.x_px - b.x_px) FROM centroid a JOIN centroid b USING (frame_id)"
         " WHERE a.source_id = (SELECT id FROM source WHERE label = 'R2')"
-        " AND b.source_id = (SELECT id FROM source WHERE label = 'C1')"
+        " AND b.source_id = (SELECT id FROM source WHERE label = 'R1')"
     )
     assert max(d for (d,) in same) < 0.01
 
@@ -480,3 +484,53 @@ def test_a_rejected_target_has_no_curve(night):
     night.photdb("accept", "source", label)
     night.photdb("run")
     assert night.one("SELECT count(*) FROM light_curve WHERE target = ?", label) > 0
+
+
+def test_apertures_added_later_have_the_bits_of_those_measured_at_once(night_at):
+    """The size of a stamp follows from the largest ring; no number may."""
+    at_once, later = night_at("selected", "at once"), night_at("selected", "later")
+    at_once.photdb("measure", "--apertures", "3,8,12", "4,20,40")
+    later.photdb("measure", "--apertures", "3,8,12")
+    later.photdb("measure", "--apertures", "3,8,12", "4,20,40")
+    assert later.snapshot("centroid", "flux") == at_once.snapshot("centroid", "flux")
+
+
+def test_the_automatic_reference_frame_does_not_depend_on_the_one_before(night_at):
+    night = night_at("shifted")
+    chosen = "SELECT reference_frame_id FROM project"
+    first = night.one(chosen)
+    night.photdb("qc", "--region", 0, 0, 40, 40)
+    night.photdb("shifts", "--reference-frame", 20 if first != 20 else 19, "--max-residual", 0.001)
+    night.photdb("shifts", "--reference-frame", "auto", "--max-residual", "none")
+    assert night.one(chosen) == first
+
+
+def test_a_copy_stays_a_copy_while_its_original_is_away(night):
+    shutil.copy2(night.frame_path(3), night.folder / "frames" / "copy.fits")
+    night.photdb("add", night.folder / "frames")
+    copy = "SELECT error FROM frame WHERE path LIKE '%copy.fits'"
+    assert night.one(copy) == "a copy of frame 3"
+    original = night.frame_path(3)
+    hidden = original.rename(night.folder / "hidden.fits")
+    night.photdb("add", night.folder / "late")
+    assert night.one(copy) == "a copy of frame 3"
+    hidden.rename(original)
+    night.replace_frame(3, 30)
+    night.photdb("run")
+    assert night.one(copy) is None
+
+
+def test_a_frame_without_a_finite_pixel_is_measured_once(night_at):
+    night = night_at("new")
+    night.photdb("set", "--saturation", 30000)
+    file = night.frame(5)
+    raw = file.read_bytes()
+    header = raw[: raw.index(b"END     ") // 2880 * 2880 + 2880].replace(
+        b"BITPIX  =                   16", b"BITPIX  =                  -32"
+    )
+    header = header.replace(b"BZERO   =                32768", b"BZERO   =                    0")
+    data = np.full(300 * 240, np.nan, ">f4").tobytes()
+    file.write_bytes(header + data + bytes(-len(data) % 2880))
+    night.photdb("run")
+    assert night.one("SELECT n_nonfinite_px FROM frame_quality WHERE frame_id = 5") == 300 * 240
+    assert "qc" not in night.work()

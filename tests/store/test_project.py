@@ -9,7 +9,8 @@ import pytest
 
 from photdb.errors import ProjectError
 from photdb.store import schema
-from photdb.store.project import Project, driver
+from photdb.store.connection import driver
+from photdb.store.project import Project
 
 
 def alter(path, *statements):
@@ -91,8 +92,11 @@ def test_an_older_project_is_said_by_readers_and_migrated_by_writers(night, monk
         assert project.connection.exec_driver_sql("SELECT count(*) FROM new_view").scalar() == 20
         assert project.connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
     monkeypatch.undo()
+    # Its views are now another photdb's: they too are made anew by whatever writes.
+    assert "older photdb" in night.refused("status")
+    Project.write(night.path, "test").close()
     assert night.snapshot() == before
-    copy = night.folder / "night.photdb.before-9998"
+    (copy,) = night.folder.glob("night.photdb.before-9998-*")
     with Project.read(copy) as project:
         assert project.connection.exec_driver_sql("SELECT count(*) FROM flux").scalar() == 1120
         assert not project.connection.exec_driver_sql("SELECT * FROM sqlite_master WHERE name = 'new_view'").all()

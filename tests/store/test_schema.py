@@ -8,7 +8,7 @@ from sqlalchemy import create_engine
 
 from photdb.algorithms.flags import MEANING
 from photdb.store import schema
-from photdb.store.project import _migrations_folder
+from photdb.store.migrate import _folder
 
 
 def described(connection):
@@ -56,7 +56,7 @@ def test_head_is_alembics():
     from alembic.script import ScriptDirectory
 
     setup = Config()
-    setup.set_main_option("script_location", str(_migrations_folder()))
+    setup.set_main_option("script_location", str(_folder()))
     assert ScriptDirectory.from_config(setup).get_heads() == [schema.HEAD]
 
 
@@ -117,7 +117,7 @@ def test_excluded_and_frame_status_say_what_is_left_out_and_why(night):
     assert [row[0] for row in ruled] == list(range(1, 21))
     assert [row[2] for row in ruled] == [int(row[0] == 7) for row in ruled]
     n_stars = night.one("SELECT n_stars FROM frame_status WHERE number = 1")
-    assert ruled[0][1] == f"n_stars {n_stars}.0 < 1000.0"
+    assert ruled[0][1] == f"n_stars {n_stars} < 1000"
     status = dict((n, (a, r)) for n, a, r in night.rows("SELECT number, accepted, reasons FROM frame_status"))
     assert [n for n, (accepted, _) in status.items() if accepted] == [7]
     assert status[3][1].startswith("clouds; ")

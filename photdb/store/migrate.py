@@ -1,0 +1,78 @@
+"""Bring a project to this photdb's schema: tables by the migrations, views and flags as they stand in the code."""
+
+import contextlib
+import os
+import sqlite3
+import zlib
+from pathlib import Path
+
+from sqlalchemy import Connection, insert
+
+from photdb.algorithms.flags import MEANING
+from photdb.errors import ProjectError
+from photdb.store import schema
+from photdb.store.connection import driver, transaction
+from photdb.store.lock import now
+
+
+def is_current(connection: Connection, revision: str | None) -> bool:
+    """Tell whether tables, views and flags are this photdb's."""
+    (version,) = connection.exec_driver_sql("PRAGMA user_version").one()
+    return revision == schema.HEAD and version == _face()
+
+
+def known_revisions() -> set[str]:
+    """Give the revisions that there are migrations for."""
+    return {file.name.split("_")[0] for file in (_folder() / "versions").glob("[0-9]*.py")}
+
+
+def keep_copy(connection: Connection, path: Path) -> None:
+    """Copy a project beside itself before it is migrated."""
+    stamp = now().replace(":", "").replace(".", "")
+    copy = path.with_name(f"{path.name}.before-{schema.HEAD}-{stamp}")
+    partial = copy.with_name(copy.name + ".part")
+    with contextlib.closing(sqlite3.connect(partial)) as target:
+        driver(connection).backup(target)
+    os.replace(partial, copy)
+
+
+def upgrade(connection: Connection) -> None:
+    """Bring the tables to HEAD and make views and flags anew, in one transaction.
+
+    Raises
+    ------
+    ProjectError
+        Rows would be left without their parents; the project stays as it was.
+    """
+    from alembic import command, config
+
+    setup = config.Config()
+    setup.set_main_option("script_location", str(_folder()).replace("%", "%%"))
+    setup.attributes["connection"] = connection
+    # A batch rebuild of a parent table would empty its children through ON DELETE CASCADE.
+    connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+    with transaction(connection):
+        for (name,) in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'view'").all():
+            connection.exec_driver_sql(f'DROP VIEW "{name}"')
+        command.upgrade(setup, "head")
+        for name, select in schema.VIEWS.items():
+            connection.exec_driver_sql(f"CREATE VIEW {name} AS {select}")
+        connection.execute(schema.flag.delete())
+        rows = [{"bit": int(flag), "name": flag.name, "meaning": meaning} for flag, meaning in MEANING.items()]
+        connection.execute(insert(schema.flag), rows)
+        broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+        if broken is not None:
+            raise ProjectError(f"the project has rows without parents in {broken[0]}: it is left as it was")
+        connection.exec_driver_sql(f"PRAGMA application_id={schema.APPLICATION_ID}")
+        connection.exec_driver_sql(f"PRAGMA user_version={_face()}")
+    connection.exec_driver_sql("PRAGMA foreign_keys=ON")
+
+
+def _face() -> int:
+    """Digest what is no table, and so no migration's: views and flags."""
+    return zlib.crc32(repr((schema.VIEWS, [(int(f), f.name, m) for f, m in MEANING.items()])).encode()) & 0x7FFFFFFF
+
+
+def _folder() -> Path:
+    inside = Path(__file__).resolve().parents[1] / "migrations"  # in an installed wheel
+    return inside if inside.is_dir() else inside.parents[1] / "migrations"  # in a checkout
