@@ -232,7 +232,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Lay out rows under headings: numbers to the right, text to the left; None is a dash."""
     cells = [["-" if v is None else str(v) for v in row] for row in rows]
     right = [
-        all(isinstance(row[i], int | float) or row[i] is None or _numeric(row[i]) for row in rows)
+        any(row[i] is not None for row in rows) and all(row[i] is None or _numeric(row[i]) for row in rows)
         for i in range(len(headings))
     ]
     widths = [max(len(h), *(len(row[i]) for row in cells)) if cells else len(h) for i, h in enumerate(headings)]
