@@ -37,7 +37,7 @@ photdb measure --radii 3:8:1 --annulus 16 26
 
 # What `check` names is left out, until it names nothing more. The width of the stars is not the same over the field and
 # changes with the focus, so references are judged in an aperture that holds most of their light.
-while command=$(photdb check -q --aperture 6,16,26 | grep -o 'photdb reject source .*' | head -n 1) && [ -n "$command" ]; do
+while command=$(photdb check -q --aperture 6,16,26 | grep -o 'photdb reject .*' | head -n 1) && [ -n "$command" ]; do
     echo "+ $command"
     $command --reason "named by check"
 done

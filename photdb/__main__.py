@@ -1,0 +1,5 @@
+"""`python -m photdb` is `photdb`."""
+
+from photdb.cli import main
+
+main()
