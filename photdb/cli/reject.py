@@ -41,7 +41,8 @@ def reject_frames(
     Example:
       photdb reject frames 283-310 1292-1295 --reason "the asteroid crosses a star"
     """
-    from photdb.store.decisions import frame_ids, frame_numbers, reject
+    from photdb.store.decisions import reject
+    from photdb.store.typed import frame_ids, frame_numbers
 
     with console.writing() as project, project.transaction() as connection:
         wanted = frame_numbers(connection, intervals)
@@ -110,17 +111,14 @@ def reject_list(console: Console) -> None:
     """
     with console.reading() as project:
         rows = project.connection.exec_driver_sql(
-            "SELECT e.kind, frame, source, e.aperture_id, a.radius_px, stage, reason, since, overruled"
-            " FROM excluded e LEFT JOIN aperture a ON a.id = e.aperture_id ORDER BY since, reason, frame"
+            "SELECT e.kind, e.frame, e.source, e.aperture_id, a.radius_px, coalesce(u.text, e.reason) AS reason,"
+            " e.overruled FROM excluded e LEFT JOIN aperture a ON a.id = e.aperture_id"
+            " LEFT JOIN active_rule u ON u.id = e.rule_id ORDER BY e.since, reason, e.frame"
         ).all()
     groups: dict[tuple[object, ...], list[int]] = {}
     for row in rows:
-        reason = row.reason
-        if row.kind == "rule":  # the same rule, whatever each frame's figure is
-            name, _, operator, limit = row.reason.split()
-            reason = f"{name} {operator} {limit}"
         aperture = None if row.aperture_id is None else f"{row.aperture_id} (r {row.radius_px:g})"
-        key = (row.kind, row.source, aperture, reason, "accepted all the same" if row.overruled else "left out")
+        key = (row.kind, row.source, aperture, row.reason, "accepted all the same" if row.overruled else "left out")
         groups.setdefault(key, [])
         if row.frame is not None:
             groups[key].append(row.frame)
@@ -158,7 +156,8 @@ def accept_frames_command(
     Example:
       photdb accept frames 283-310
     """
-    from photdb.store.decisions import accept_frames, frame_ids, frame_numbers, rejections, withdraw
+    from photdb.store.decisions import accept_frames, rejections, withdraw
+    from photdb.store.typed import frame_ids, frame_numbers
 
     with console.writing() as project, project.transaction() as connection:
         wanted = frame_numbers(connection, intervals)

@@ -52,9 +52,8 @@ def set_rules(project: "Project", given: dict[str, Any]) -> None:
 def print_rejected(console: Console, project: "Project", stage: str) -> None:
     """List the frames that a stage's rules reject, and those that the user accepted all the same."""
     rows = project.connection.exec_driver_sql(
-        "SELECT u.metric || ' ' || u.operator || ' ' || printf('%.10g', u.value) AS rule, e.frame, e.overruled"
-        " FROM rule u LEFT JOIN excluded e ON e.kind = 'rule' AND e.stage = u.stage"
-        "  AND e.reason LIKE u.metric || ' %' WHERE u.stage = ? AND u.withdrawn_at IS NULL ORDER BY u.id, e.frame",
+        "SELECT u.text AS rule, e.frame, e.overruled FROM active_rule u LEFT JOIN excluded e ON e.rule_id = u.id"
+        " WHERE u.stage = ? ORDER BY u.id, e.frame",
         (stage,),
     ).all()
     for rule in dict.fromkeys(row.rule for row in rows):

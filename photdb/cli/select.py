@@ -163,7 +163,8 @@ def select_remove(console: Console, labels: tuple[str, ...]) -> None:
 
 def _select(console: Console, label: str | None, role: str, at: At, one_based: bool, no_snap: bool) -> None:
     from photdb.stages.select import anchor, refuse_same_star
-    from photdb.store.decisions import frame_ids, frame_number, free_label, put_source
+    from photdb.store.decisions import free_label, put_source
+    from photdb.store.typed import frame_ids, frame_number
 
     if label is None and not at:
         raise click.UsageError("give a position with --at FRAME X Y, or the name of a source there is")

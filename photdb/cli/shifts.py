@@ -55,7 +55,7 @@ def shifts_command(
     from photdb.stages.qc import check_region
     from photdb.stages.runner import run
     from photdb.stages.shifts import set_reference_frame
-    from photdb.store.decisions import frame_ids, frame_number
+    from photdb.store.typed import frame_ids, frame_number
 
     given = stage_options("shifts", {"exclude": list(exclude) or None, "region": region}, use_default=use_default)
     with console.writing() as project, console.session(workers) as session:

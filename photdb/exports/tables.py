@@ -13,8 +13,6 @@ from photdb.store.connection import driver
 from photdb.store.project import Project
 from photdb.store.schema import VIEWS
 
-FORMATS: Final = ("csv", "ecsv")
-
 #: Units by the ends of names; what counts or is a ratio has none.
 _UNITS: Final = {
     "jd_utc_mid": "d",

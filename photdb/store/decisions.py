@@ -1,7 +1,7 @@
 """What users decide: sources, apertures, rules, rejections and their withdrawal. No recomputation deletes any of it."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -10,71 +10,8 @@ from photdb.errors import PhotdbError
 from photdb.store import schema
 from photdb.store.connection import driver
 from photdb.store.lock import now
-from photdb.wording import numbers
 
 ROLES = ("asteroid", "variable", "reference", "check")
-
-
-# --- frames by what users type ----------------------------------------------------------------------------------------
-def frame_number(connection: Connection, text: str) -> int:
-    """Resolve a frame as typed: its number, `first` or `last` (of the accepted ones, in time).
-
-    Raises
-    ------
-    PhotdbError
-        There is no such frame.
-    """
-    if text in ("first", "last"):
-        order = "ASC" if text == "first" else "DESC"
-        number: int | None = connection.exec_driver_sql(
-            f"SELECT number FROM frame_status WHERE accepted ORDER BY jd_utc_mid {order}, path {order} LIMIT 1"  # noqa: S608
-        ).scalar()
-        if number is None:
-            raise PhotdbError("no frame is accepted: look at `photdb reject list`")
-        return number
-    if not text.isdecimal():
-        raise PhotdbError(f"{text!r} is no frame: give its number, `first` or `last`")
-    frame_ids(connection, [int(text)])
-    return int(text)
-
-
-def frame_numbers(connection: Connection, intervals: Iterable[str]) -> list[int]:
-    """Resolve intervals as typed, such as `283-310` or `17`, both ends included.
-
-    Raises
-    ------
-    PhotdbError
-        An interval is not one, is reversed, or holds no frame.
-    """
-    known = set(connection.execute(select(schema.frame.c.number)).scalars())
-    found: set[int] = set()
-    for text in intervals:
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", text)
-        if match is None:
-            raise PhotdbError(f"{text!r} is neither a frame nor an interval: type 17 or 283-310")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first:
-            raise PhotdbError(f"the interval {text} is reversed: type {last}-{first}")
-        for end in (first, last):
-            if end not in known:
-                raise PhotdbError(f"there is no frame {end}: the project's frames are {numbers(sorted(known))}")
-        found |= {number for number in known if first <= number <= last}
-    return sorted(found)
-
-
-def frame_ids(connection: Connection, wanted: Sequence[int]) -> list[int]:
-    """Give the ids of frames by their numbers.
-
-    Raises
-    ------
-    PhotdbError
-        A frame does not exist.
-    """
-    ids = dict(driver(connection).execute("SELECT number, id FROM frame").fetchall())
-    for number in wanted:
-        if number not in ids:
-            raise PhotdbError(f"there is no frame {number}: the project's frames are {numbers(sorted(ids))}")
-    return [ids[number] for number in wanted]
 
 
 # --- sources ----------------------------------------------------------------------------------------------------------
@@ -102,7 +39,6 @@ def put_source(
     anchors: Sequence[tuple[int, float, float, float, float]],
     *,
     origin: str = "user",
-    **facts: Any,
 ) -> str:
     """Make a source, or change the one of that label: its role, and its anchors if any are given.
 
@@ -116,8 +52,6 @@ def put_source(
         Empty: those that the source has stay.
     origin : str
         Who chose it: 'user' or 'auto'.
-    **facts
-        `catalogue_mag`, `mag_err`, `band`, `colour`.
 
     Returns
     -------
@@ -151,12 +85,12 @@ def put_source(
         if len(set(times)) < len(times):
             raise PhotdbError(f"two of the positions of {label} are in frames of the same time: choose other frames")
     if old is None:
-        row = connection.execute(insert(table).values(label=label, role=role, origin=origin, created_at=now(), **facts))
+        row = connection.execute(insert(table).values(label=label, role=role, origin=origin, created_at=now()))
         (id_,) = row.inserted_primary_key or (0,)
         done = ["new"]
     else:
         id_, done = old.id, []
-        connection.execute(update(table).where(table.c.id == id_).values(role=role, origin=origin, **facts))
+        connection.execute(update(table).where(table.c.id == id_).values(role=role, origin=origin))
         if old.role != role:
             done.append(f"now {role}, was {old.role}")
     if anchors:

@@ -157,7 +157,7 @@ class Project:
             yield self.connection
 
     @contextlib.contextmanager
-    def recorded(self, command: str, arguments: Sequence[str]) -> Iterator[int]:
+    def recorded(self, command: str, arguments: Sequence[str]) -> Iterator[None]:
         """Keep a row of `history` for a command: committed when it starts, its outcome when it ends."""
         user, host = user_and_host()
         with self.transaction() as connection:
@@ -174,7 +174,7 @@ class Project:
         (history_id,) = row.inserted_primary_key or (0,)
         outcome = "ok"
         try:
-            yield history_id
+            yield
         except KeyboardInterrupt:
             outcome = "interrupted"
             raise

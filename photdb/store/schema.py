@@ -413,29 +413,32 @@ VIEWS: Final[dict[str, str]] = {
         for table, names in _METRICS.items()
         for name in names
     ),
+    "active_rule": """
+SELECT id, stage, metric, operator, value, metric || ' ' || operator || ' ' || printf('%.10g', value) AS text,
+       created_at AS since
+  FROM rule WHERE withdrawn_at IS NULL""",
     # Every reason for which something is left out; `overruled`: the user accepted the frame all the same.
     "excluded": """
 SELECT 'rejection' AS kind, r.frame_id, f.number AS frame, r.source_id, s.label AS source, r.aperture_id,
-       r.stage, r.reason, r.created_at AS since, 0 AS overruled, r.group_id
+       r.stage, r.reason, r.created_at AS since, 0 AS overruled, r.group_id, NULL AS rule_id
   FROM rejection r LEFT JOIN frame f ON f.id = r.frame_id LEFT JOIN source s ON s.id = r.source_id
  WHERE r.withdrawn_at IS NULL
 UNION ALL
 SELECT 'rule', f.id, f.number, NULL, NULL, NULL, u.stage,
-       u.metric || ' ' || printf('%.6g', m.value) || ' ' || u.operator || ' ' || printf('%.10g', u.value), u.created_at,
-       a.id IS NOT NULL, NULL
-  FROM rule u JOIN frame_metric m ON m.metric = u.metric JOIN frame f ON f.id = m.frame_id
+       u.metric || ' ' || printf('%.6g', m.value) || ' ' || u.operator || ' ' || printf('%.10g', u.value), u.since,
+       a.id IS NOT NULL, NULL, u.id
+  FROM active_rule u JOIN frame_metric m ON m.metric = u.metric JOIN frame f ON f.id = m.frame_id
   LEFT JOIN acceptance a ON a.frame_id = f.id AND a.withdrawn_at IS NULL
- WHERE u.withdrawn_at IS NULL
-   AND ((u.operator = '<' AND m.value < u.value) OR (u.operator = '>' AND m.value > u.value))
+ WHERE (u.operator = '<' AND m.value < u.value) OR (u.operator = '>' AND m.value > u.value)
 UNION ALL
-SELECT 'unusable', f.id, f.number, NULL, NULL, NULL, 'headers', f.error, f.added_at, 0, NULL
+SELECT 'unusable', f.id, f.number, NULL, NULL, NULL, 'headers', f.error, f.added_at, 0, NULL, NULL
   FROM frame f WHERE f.error IS NOT NULL
 UNION ALL
-SELECT 'unusable', f.id, f.number, NULL, NULL, NULL, 'qc', q.error, f.added_at, 0, NULL
+SELECT 'unusable', f.id, f.number, NULL, NULL, NULL, 'qc', q.error, f.added_at, 0, NULL, NULL
   FROM frame_quality q JOIN frame f ON f.id = q.frame_id WHERE q.error IS NOT NULL AND f.error IS NULL
 UNION ALL
 SELECT 'unusable', f.id, f.number, NULL, NULL, NULL, 'shifts',
-       'its stars could not be matched with the reference frame''s', f.added_at, 0, NULL
+       'its stars could not be matched with the reference frame''s', f.added_at, 0, NULL, NULL
   FROM shift h JOIN frame f ON f.id = h.frame_id WHERE h.dx_px IS NULL AND f.error IS NULL""",
     "frame_status": """
 SELECT f.id AS frame_id, f.number, f.path, f.jd_utc_mid, f.exposure_s, f.filter, f.airmass,

@@ -3,7 +3,7 @@
 import pytest
 
 from photdb.errors import PhotdbError
-from photdb.store import decisions
+from photdb.store import decisions, typed
 from photdb.store.project import Project
 
 
@@ -24,22 +24,22 @@ def in_force(connection):
 
 
 def test_frames_as_typed(connection):
-    assert decisions.frame_number(connection, "7") == 7
-    assert decisions.frame_number(connection, "first") == 1
-    assert decisions.frame_number(connection, "last") == 20
+    assert typed.frame_number(connection, "7") == 7
+    assert typed.frame_number(connection, "first") == 1
+    assert typed.frame_number(connection, "last") == 20
     decisions.reject(connection, frames=[1, 20], reason="x")
-    assert decisions.frame_number(connection, "first") == 2
-    assert decisions.frame_number(connection, "last") == 19
+    assert typed.frame_number(connection, "first") == 2
+    assert typed.frame_number(connection, "last") == 19
     decisions.reject(connection, frames=range(1, 21), reason="x")
     with pytest.raises(PhotdbError, match="no frame is accepted"):
-        decisions.frame_number(connection, "last")
+        typed.frame_number(connection, "last")
     for text in ("0", "21", "-1", "x", "", "1.5", "²", "1" * 30):
         with pytest.raises(PhotdbError, match="no frame|neither"):
-            decisions.frame_number(connection, text)
+            typed.frame_number(connection, text)
 
 
 def test_intervals_as_typed(connection):
-    assert decisions.frame_numbers(connection, ["3", "5-7", "6-8", "19-20"]) == [3, 5, 6, 7, 8, 19, 20]
+    assert typed.frame_numbers(connection, ["3", "5-7", "6-8", "19-20"]) == [3, 5, 6, 7, 8, 19, 20]
     for text, said in {
         "7-5": "reversed: type 5-7",
         "30-40": "no frame 30",
@@ -52,7 +52,7 @@ def test_intervals_as_typed(connection):
         "1-2-3": "neither",
     }.items():
         with pytest.raises(PhotdbError, match=said):
-            decisions.frame_numbers(connection, [text])
+            typed.frame_numbers(connection, [text])
 
 
 def test_a_frame_is_rejected_once_and_an_interval_is_one_group(connection):
