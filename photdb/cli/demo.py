@@ -117,7 +117,7 @@ def _make_room(folder: Path, plan: "NightPlan", *, overwrite: bool) -> None:
         lock.acquire("photdb demo")
         try:
             copies = (PROJECT, f"{PROJECT}-journal", f"{PROJECT}.before-*")
-            for pattern in (*copies, "light_curve.png", "frames/night-*.fits", "frames/truth.npz"):
+            for pattern in (*copies, "light_curve.png", "export/demo-*", "frames/night-*.fits", "frames/truth.npz"):
                 for path in folder.glob(pattern):
                     path.unlink()
         finally:

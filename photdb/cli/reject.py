@@ -146,26 +146,32 @@ def accept_command() -> None:
 @click.argument("intervals", nargs=-1, required=True)
 @source_option
 @aperture_option
+@click.option("--undo", is_flag=True, help="Take an earlier accept back: rules decide on these frames again.")
 @console_options
 def accept_frames_command(
-    console: Console, intervals: tuple[str, ...], label: str | None, aperture: str | None
+    console: Console, intervals: tuple[str, ...], label: str | None, aperture: str | None, undo: bool
 ) -> None:
-    """Take frames in again, also against rules.
+    """Take frames in again; they stand against all rules from now on, those to come included.
 
     \b
     Example:
       photdb accept frames 283-310
     """
-    from photdb.store.decisions import accept_frames, rejections, withdraw
+    from photdb.store.decisions import accept_frames, leave_to_rules, rejections, withdraw
     from photdb.store.typed import frame_ids, frame_numbers
 
+    if undo and (label is not None or aperture is not None):
+        raise click.UsageError("--undo is about whole frames: give no --source and no --aperture")
     with console.writing() as project, project.transaction() as connection:
         wanted = frame_numbers(connection, intervals)
         ids = frame_ids(connection, wanted)
         source_id, aperture_id = _ids(connection, label, aperture)
         against = 0
-        if source_id is None and aperture_id is None:
+        if undo:
+            said = f"Took back {count(leave_to_rules(connection, ids), 'accept')}."
+        elif source_id is None and aperture_id is None:
             n, against = accept_frames(connection, ids)
+            said = f"Took back {count(n, 'rejection')}."
         else:
             found = [
                 r["id"]
@@ -173,14 +179,14 @@ def accept_frames_command(
                 if r["frame_id"] in ids and (r["source_id"], r["aperture_id"]) == (source_id, aperture_id)
             ]
             withdraw(connection, found)
-            n = len(found)
-        unusable = connection.exec_driver_sql("SELECT DISTINCT frame FROM excluded WHERE kind = 'unusable'").scalars()
-        never = sorted(set(wanted).intersection(unusable))
-    console.say(f"Took back {count(n, 'rejection')}{_scope(label, aperture)}.")
+            said = f"Took back {count(len(found), 'rejection')}{_scope(label, aperture)}."
+        out = connection.exec_driver_sql("SELECT number FROM frame_status WHERE NOT accepted").scalars()
+        still = sorted(set(wanted).intersection(out))
+    console.say(said)
     if against:
         console.say(f"{count(against, 'frame')} now accepted against a rule.")
-    if never:
-        console.say(f"Frame {numbers(never)} stays out: it cannot be used (photdb reject list says why).")
+    if still:
+        console.say(f"Left out all the same: frame {numbers(still, most=100)} (`photdb reject list` says why).")
 
 
 @accept_command.command("source")

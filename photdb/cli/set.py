@@ -39,7 +39,13 @@ if TYPE_CHECKING:
     type=click.Choice(["start", "middle", "end", "none"]),
     help="What moment of the exposure it gives.",
 )
-@click.option("--time-offset", "time_offset_s", type=number(), metavar="SECONDS", help="Added to all times.")
+@click.option(
+    "--time-offset",
+    "time_offset_s",
+    type=or_none(number(least=-1e9, most=1e9)),
+    metavar="SECONDS|none",
+    help="Added to all times.",
+)
 @console_options
 def set_command(console: Console, site: tuple[float, float, float] | None, **facts: Any) -> None:
     """Give or correct facts of the session; `none` gives one up. Without options, show them.
@@ -54,6 +60,8 @@ def set_command(console: Console, site: tuple[float, float, float] | None, **fac
     from photdb.store import schema
 
     values = {name: given_value(value) for name, value in facts.items() if value is not None}
+    if "time_offset_s" in values:
+        values["time_offset_s"] = values["time_offset_s"] or 0.0
     if site is not None:
         lon, lat, height = site
         values |= {"site_lon_deg": (lon + 180) % 360 - 180, "site_lat_deg": lat, "site_height_m": height}

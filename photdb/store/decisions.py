@@ -219,9 +219,7 @@ def reject(
         common = {"group_id": group, "source_id": source, "aperture_id": aperture, "reason": reason}
         connection.execute(insert(table), [{"frame_id": f, "created_at": now(), **common} for f in new])
     if frames is not None and source is None and aperture is None:
-        accepted = schema.acceptance
-        in_force = accepted.c.frame_id.in_(frames) & accepted.c.withdrawn_at.is_(None)
-        connection.execute(update(accepted).where(in_force).values(withdrawn_at=now()))
+        leave_to_rules(connection, frames)
     return len(new)
 
 
@@ -236,6 +234,13 @@ def withdraw(connection: Connection, ids: Sequence[int]) -> None:
     """Take rejections back; their rows stay."""
     table = schema.rejection
     connection.execute(update(table).where(table.c.id.in_(ids)).values(withdrawn_at=now()))
+
+
+def leave_to_rules(connection: Connection, frames: Sequence[int]) -> int:
+    """Withdraw accepts of frames (by id), so that rules decide on them again; gives how many there were."""
+    table = schema.acceptance
+    in_force = table.c.frame_id.in_(frames) & table.c.withdrawn_at.is_(None)
+    return connection.execute(update(table).where(in_force).values(withdrawn_at=now())).rowcount
 
 
 def accept_frames(connection: Connection, frames: Sequence[int]) -> tuple[int, int]:

@@ -36,7 +36,7 @@ def test_rejecting_twice_says_so(night):
 def test_a_frame_that_cannot_be_used_stays_out(night):
     night.change("UPDATE frame SET error = 'torn' WHERE number = 8")
     said = night.photdb("accept", "frames", "7-9").stderr
-    assert "Frame 8 stays out" in said
+    assert "Left out all the same: frame 8 (" in said
 
 
 @pytest.mark.parametrize(
@@ -62,3 +62,13 @@ def test_what_cannot_be_rejected_is_one_sentence_and_no_rejection(night, argumen
 def test_a_wrong_interval_among_right_ones_rejects_nothing(night):
     night.refused("reject", "frames", "3-5", "99")
     assert night.rows("SELECT * FROM excluded") == []
+
+
+def test_an_accept_can_be_taken_back(night):
+    night.photdb("accept", "frames", "3-4")
+    night.photdb("qc", "--min-stars", 10**6)
+    assert night.one("SELECT group_concat(number) FROM frame_status WHERE accepted") == "3,4"
+    said = night.photdb("accept", "frames", "3-5", "--undo").stderr
+    assert said == "Took back 2 accepts.\nLeft out all the same: frame 3-5 (`photdb reject list` says why).\n"
+    assert night.one("SELECT total(accepted) FROM frame_status") == 0
+    night.refused("accept", "frames", "3", "--undo", "--source", "R1", code=2)
