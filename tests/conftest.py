@@ -5,7 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from nights import Night, Reads, build_night, copy_night, spy_on_reads
+
+# Machines that test are slow and busy at times: how long an example takes proves nothing.
+settings.register_profile("photdb", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("photdb")
 
 
 def _data_folder() -> Path:

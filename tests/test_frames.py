@@ -151,7 +151,7 @@ def test_quantised_floats_are_what_astropy_says(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_pixels(path)[0], fits.getdata(path))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(data=st.data(), half=st.integers(0, 30), n=st.integers(0, 9))
 def test_cutouts_are_slices(data: st.DataObject, half: int, n: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.getbasetemp() / "cutouts.fits"

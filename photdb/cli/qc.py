@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
+from photdb.cli._rules import print_rejected, rule_options, set_rules
 from photdb.cli.common import Console, console_options, default_option, fixed, stage_options, table, workers_option
-from photdb.cli.rules import print_rejected, rule_options, set_rules
 
 _METRICS = {
     "range_adu": 0,

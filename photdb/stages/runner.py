@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, insert
 
 from photdb import __version__
 from photdb.errors import PhotdbError
@@ -126,18 +126,8 @@ def _logged(project: Project, name: str, todo: Plan) -> Iterator[None]:
     with project.transaction() as connection:
         row = connection.execute(insert(table).values(**values))
     (run_id,) = row.inserted_primary_key or (0,)
-    outcome = "ok"
-    try:
+    with project.outcome(table, run_id):
         yield
-    except KeyboardInterrupt:
-        outcome = "interrupted"
-        raise
-    except BaseException as error:
-        outcome = f"failed: {error}"
-        raise
-    finally:
-        with project.transaction() as connection:
-            connection.execute(update(table).where(table.c.id == run_id).values(finished_at=now(), outcome=outcome))
 
 
 @functools.cache

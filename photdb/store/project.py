@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, create_engine, insert, update
+from sqlalchemy import Connection, Table, create_engine, insert, update
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import NullPool
 
@@ -172,6 +172,12 @@ class Project:
                 )
             )
         (history_id,) = row.inserted_primary_key or (0,)
+        with self.outcome(schema.history, history_id):
+            yield
+
+    @contextlib.contextmanager
+    def outcome(self, log: Table, row_id: int) -> Iterator[None]:
+        """Write into a row of a log how what is inside ended: 'ok', 'interrupted', or 'failed: …'."""
         outcome = "ok"
         try:
             yield
@@ -182,11 +188,10 @@ class Project:
             outcome = f"failed: {error}"
             raise
         finally:
-            # The outcome is only a log: where it cannot be written (full disk), the first error matters more.
+            values = {"outcome": outcome, **({"finished_at": now()} if "finished_at" in log.c else {})}
+            # It is only a log: where it cannot be written (full disk), the first error matters more.
             with contextlib.suppress(OperationalError, sqlite3.Error), self.transaction() as connection:
-                connection.execute(
-                    update(schema.history).where(schema.history.c.id == history_id).values(outcome=outcome)
-                )
+                connection.execute(update(log).where(log.c.id == row_id).values(**values))
 
     # --- folders ------------------------------------------------------------------------------------------------------
     @property

@@ -47,7 +47,7 @@ def test_sums_equal_photutils_exact_method():
         np.testing.assert_array_equal(edge[:, j], outside)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.floats(-7, 7), st.floats(-7, 7), st.floats(0.05, 6))
 def test_overlap_is_the_shared_area(dx, dy, radius):
     """Against the integral over columns of the pixel, which has an error of some 1e-5 at 4000 columns."""

@@ -47,7 +47,7 @@ def test_search_is_brute_force_under_clouds(n_references, weighting):
     assert [c.noise_mag for c in found] == pytest.approx(noises[best], rel=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     n_references=st.integers(1, 8),
     n=st.integers(5, 40),

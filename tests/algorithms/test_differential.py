@@ -103,7 +103,7 @@ def test_boxcar_is_shortened_symmetrically_at_ends_and_gaps():
     assert highpass.residual(series)[[0, 11, 12, 20]].tolist() == [0, 0, 0, 0]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_smoother_is_the_polynomial_through_the_nearest_frames_of_the_run(data):
     n = data.draw(st.integers(1, 30))

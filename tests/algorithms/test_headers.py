@@ -11,7 +11,7 @@ import pytest
 from astropy.io import fits
 from astropy.time import Time
 from astropy.wcs import WCS
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from photdb.algorithms.header_times import MEANING
@@ -182,7 +182,6 @@ def test_dialects_of_time(dialect: str) -> None:
     assert facts.exposure_s == 240.0
 
 
-@settings(deadline=None)
 @given(
     start=st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1)),
     exposure_s=st.floats(0, 3600),
@@ -199,7 +198,6 @@ def test_times_survive_writing_and_reading(start: datetime, exposure_s: float, o
     assert abs((jd - 2451545) - (since.days + (since.seconds + since.microseconds / 1e6) / 86400)) <= 2.5e-10
 
 
-@settings(deadline=None)
 @given(mjd=st.floats(20000, 90000))
 def test_day_numbers_survive(mjd: float) -> None:
     for keyword, value in (("MJD-OBS", mjd), ("JD", mjd + 2400000.5)):
@@ -214,7 +212,6 @@ KEYWORDS = [*MEANING, "TIMESYS", "EXPTIME", "FILTER", "GAIN", "EGAIN", "AIRMASS"
 KEYWORDS += ["SITELAT", "LST", "HA", "RA", "DEC", "NAXIS1", "CTYPE1", "CTYPE2", "CRVAL1", "CRVAL2", "CD1_1", "CD2_2"]
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(KEYWORDS), VALUES))
 def test_nothing_in_a_header_raises(cards: dict[str, Any]) -> None:
     facts = interpret(cards)

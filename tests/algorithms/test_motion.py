@@ -67,7 +67,7 @@ def test_errors_of_anchors_close_in_time_do_not_swing(hours):
         assert np.abs(found - line).max() < 2.5
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.integers(0, 2000), min_size=1, max_size=8, unique=True), st.integers(0, 2**32 - 1))
 def test_the_path_goes_through_all_anchors_smoothly(steps, seed):
     rng = np.random.default_rng(seed)

@@ -104,7 +104,7 @@ def test_without_a_shift_there_are_no_positions():
 # ------------------------------------------------------------------------------------------------ precision
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.floats(-0.45 * WIDTH, 0.45 * WIDTH),
     st.floats(-0.45 * HEIGHT, 0.45 * HEIGHT),

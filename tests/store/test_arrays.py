@@ -41,7 +41,7 @@ def some(ids):
     return st.lists(st.sampled_from(ids), unique=True, max_size=len(ids))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     missing=st.sets(st.sampled_from(KEYS), max_size=8),
     missing_frame=st.sampled_from([0, 0, 2, 5]),
