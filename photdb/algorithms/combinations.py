@@ -29,7 +29,7 @@ Progress = Callable[[int, int], None]
 #: More references than this are refused.
 MAX_REFERENCES: Final = 32
 #: More ranks than this are refused.
-MAX_TOP: Final = 100
+MAX_TOP: Final = 300
 
 _BLOCK_BITS: Final = 13  # sets of one array: it and its neighbours stay in the second-level cache
 _WALK_BITS: Final = 10  # blocks between two tightenings of the limit
@@ -73,7 +73,7 @@ def search(
     highpass : HighPass
         Operator of these frames.
     top : int
-        How many are wanted, 1 to 100.
+        How many are wanted, 1 to 300.
     progress : callable, optional
         Called now and then with the number of sets done and of all.
 

@@ -77,7 +77,7 @@ def select_variable(console: Console, label: str, at: At, one_based: bool, no_sn
     _select(console, label, "variable", at, one_based, no_snap)
 
 
-@select_command.command("reference")
+@select_command.command("reference", short_help="Select a reference star, or have references proposed.")
 @click.argument("label", metavar="[NAME]", required=False)
 @_position_options(needed=False)
 @click.option("--auto", "n_auto", type=click.IntRange(1, 32), metavar="N", help="Propose N references.")
@@ -177,14 +177,12 @@ def _select(console: Console, label: str | None, role: str, at: At, one_based: b
             anchors.append(anchor(project, frame_id, x - off, y - off, snap=not no_snap))
         if len({a.frame_id for a in anchors}) < len(anchors):
             raise click.UsageError("two positions in the same frame: one --at a frame")
-        if role in ("variable", "reference"):
-            for place in anchors:
-                refuse_same_star(project, label, place)
         with project.transaction() as connection:
             name = (
                 label if label is not None else free_label(connection, {"reference": "R", "check": "C"}.get(role, "V"))
             )
             done = put_source(connection, name, role, [a.row() for a in anchors])
+            refuse_same_star(project, name)  # looks at what has just been put there, and takes it back
     console.say(f"{role} {name}: {done}.")
     for a, (frame, _, _) in zip(anchors, at, strict=True):
         console.say(

@@ -88,6 +88,7 @@ def _stages(project: "Project") -> tuple[list[dict[str, Any]], str | None]:
             {
                 "stage": name,
                 "state": state,
+                "unit": stage.unit,
                 "units": made.n_units,
                 "work": len(made.work),
                 "reasons": reasons,

@@ -1,5 +1,6 @@
 """Choosing sources: positions as given are snapped to the star under them, and references are proposed."""
 
+import shlex
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -97,23 +98,24 @@ def anchor(project: Project, frame_id: int, x_px: float, y_px: float, *, snap: b
     return Anchor(frame_id, float(found.x_px[0] + x0 - half), float(found.y_px[0] + y0 - half), x_px, y_px)
 
 
-def refuse_same_star(project: Project, label: str | None, place: Anchor) -> None:
-    """See that no variable or reference is where another is to be; a check star may be anywhere.
+def refuse_same_star(project: Project, label: str) -> None:
+    """See that a variable or reference is where no other one is; a check star may be anywhere.
 
     Raises
     ------
     PhotdbError
-        One is: the same light would count twice, or a target against itself.
+        Another one is there: the same light would count twice, or a target against itself.
     """
     frames = read_frames(project.connection)
     shifts = read_shifts(project.connection, frames)
-    at = shifts.of([frames.index(place.frame_id)])
-    here = at.to_reference(np.array([[[place.x_px, place.y_px]]]))[0, 0]
-    for source in read_sources(project.connection, "variable", "reference"):
-        there = anchors_in_reference(source, frames, shifts).mean(axis=0)
-        if source.label != label and np.hypot(*(there - here)) < _MATCH_PX:
+    places = {
+        source.label: anchors_in_reference(source, frames, shifts).mean(axis=0)
+        for source in read_sources(project.connection, "variable", "reference")
+    }
+    for other, place in places.items():
+        if label in places and other != label and np.hypot(*(place - places[label])) < _MATCH_PX:
             raise PhotdbError(
-                f"{source.label} is that star already: `photdb select variable|reference|check {source.label}` changes"
+                f"{other} is that star already: `photdb select variable|reference|check {shlex.quote(other)}` changes"
                 " what it is, `photdb select remove` takes it out"
             )
 
@@ -149,7 +151,9 @@ def propose_references(project: Project, *, ignoring: Collection[str] = ()) -> l
     used = frames.accepted & np.isfinite(shifts.dx_px)
     if not used.any():
         raise PhotdbError("no accepted frame has a shift: look at `photdb reject list`")
-    fwhm = float(np.nanmedian(read_by_frame(connection, "frame_quality", ["fwhm_px"], frames)[0][frames.accepted]))
+    widths = read_by_frame(connection, "frame_quality", ["fwhm_px"], frames)[0][used]
+    widths = widths[np.isfinite(widths)]  # qc's region may hold no star
+    fwhm = float(np.median(widths)) if widths.size else DEFAULT_FWHM_PX
     radii = [(a.radius_px, a.annulus_outer_px) for a in read_apertures(connection)]
     radii = radii or [(radius, outer) for radius, _, outer in propose_apertures(fwhm)]
     radius, outer = max(r for r, _ in radii), max(o for _, o in radii)

@@ -92,7 +92,7 @@ def _input(series: Series, k: int, references: list[int], params: dict[str, Any]
 
 def _solve(series: Series, k: int, references: list[int], params: dict[str, Any]) -> dict[str, Any]:
     """Search all combinations for one target; gives the columns of `search` and a list of solutions."""
-    from photdb.algorithms.combinations import MAX_TOP, Combination, rank, search_all
+    from photdb.algorithms.combinations import Combination, rank, search_all
 
     apertures = [
         p for p in range(len(series.apertures)) if series.allowed[k, p] and series.allowed[references, p].any()
@@ -125,7 +125,7 @@ def _solve(series: Series, k: int, references: list[int], params: dict[str, Any]
         place = [references.index(j) for j in allowed]
         n_more = len(weightings) - 1
         result["n_combinations"] += len(group) * ((n_more + 1) * (2 ** len(allowed) - 1) - n_more * len(allowed))
-        top = min(params["top"] * len(weightings), MAX_TOP)
+        top = params["top"] * len(weightings)  # some of them will be said twice
         for c in search_all(series.mag[comparison, k][:, group].T, refs, weights=weights, highpass=highpass, top=top):
             mask = sum(1 << place[i] for i in c.references)
             if c.weighting == 0 or mask.bit_count() > 1:  # a single reference is the same under every weighting

@@ -175,8 +175,8 @@ def test_memory_is_small_and_progress_ends_at_all_sets():
     [
         (0, {}, "at least one reference"),
         (33, {}, "keep at most 32 references"),
-        (3, {"top": 0}, "top must be 1 to 100"),
-        (3, {"top": 101}, "top must be 1 to 100"),
+        (3, {"top": 0}, "top must be 1 to 300"),
+        (3, {"top": 301}, "top must be 1 to 300"),
         (3, {"weights": [1.0, 0.0, 1.0]}, "weights of references must be positive"),
         (3, {"target": np.r_[np.nan, np.zeros(19)]}, "have a magnitude"),
         (3, {"highpass": smoother(np.arange(20.0) + 100 * (np.arange(20) // 2))}, "too few comparison frames"),

@@ -149,9 +149,18 @@ def test_the_same_star_is_no_target_and_reference_at_once(night_at):
         assert "R1 is that star already" in night.refused("select", *line, "--at", 3, x + 1, y)
     assert "differ in case only" in night.refused("select", "reference", "r1", *night.at("R2", 1))
     night.photdb("select", "check", "C1", "--at", 3, x, y)  # a check star may be anywhere
+    assert "R1 is that star already" in night.refused("select", "reference", "C1")  # but stays one there
+    assert night.one("SELECT role FROM source WHERE label = 'C1'") == "check"
     night.photdb("select", "reference", "R1", "--at", 3, x, y)  # and a star may be selected again as itself
 
 
 def test_proposals_need_an_accepted_frame(night):
     night.photdb("qc", "--min-stars", 10**6)
     assert "no accepted frame" in night.refused("select", "reference", "--auto", 3).lower()
+
+
+def test_proposals_do_without_the_stars_of_qcs_region(night_at):
+    night = night_at("shifted")
+    night.photdb("qc", "--region", 0, 0, 3, 3)
+    assert night.one("SELECT count(fwhm_px) FROM frame_quality") == 0
+    assert "2 references proposed" in night.photdb("select", "reference", "--auto", 2).stderr

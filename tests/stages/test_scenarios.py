@@ -534,3 +534,15 @@ def test_a_frame_without_a_finite_pixel_is_measured_once(night_at):
     night.photdb("run")
     assert night.one("SELECT n_nonfinite_px FROM frame_quality WHERE frame_id = 5") == 300 * 240
     assert "qc" not in night.work()
+
+
+def test_a_single_reference_is_ranked_once_and_the_top_is_full(night):
+    night.photdb("solve", "--weighting", "all", "--top", 100)
+    for target in ("Ganymed", "V1"):
+        kept = "SELECT count(*) FROM best_combination WHERE target = ?"
+        n_combinations, n_apertures = night.rows(
+            "SELECT n_combinations, n_apertures FROM search JOIN target t ON t.id = target_id WHERE t.label = ?", target
+        )[0]
+        assert n_combinations == n_apertures * (3 * 15 - 2 * 4)
+        assert night.one(kept, target) == min(100, n_combinations)
+        assert night.one(f"{kept} AND n_references = 1 AND weighting <> 'mean'", target) == 0
