@@ -13,13 +13,13 @@ import mmap
 import os
 import re
 import warnings
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 import numpy as np
+from isal.isal_zlib import crc32
 from numpy.typing import NDArray
 
 from photdb.errors import FrameError, PhotdbError
@@ -102,7 +102,7 @@ def read_pixels(path: str | Path) -> tuple[NDArray[Any], int, int, int]:
     with opened(path) as (file, status):
         header = header_of(file, status)
         content = _content(file, status)
-        crc = zlib.crc32(content)  # before the pixels among the bytes are changed in place
+        crc = crc32(content)  # before the pixels among the bytes are changed in place
         pixels = _physical(_stored(content, header), header)
     return pixels, crc, status.st_size, status.st_mtime_ns
 
@@ -128,7 +128,7 @@ def content_crc32(path: str | Path) -> tuple[int, int, int]:
     crc = 0
     with opened(path) as (file, status):
         while chunk := file.read(1 << 18):
-            crc = zlib.crc32(chunk, crc)
+            crc = crc32(chunk, crc)
     return crc, status.st_size, status.st_mtime_ns
 
 
