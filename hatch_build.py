@@ -1,5 +1,6 @@
 """Compiles photdb's kernels when photdb is built: into the wheel, or beside their source for an editable install."""
 
+import platform
 import shutil
 import sys
 import tempfile
@@ -38,8 +39,10 @@ def compile_kernels(folder: Path) -> Path:
 
     scratch = Path(tempfile.mkdtemp())
     try:
-        # No fused multiply-add: the same numbers on every processor.
+        # No fused multiply-add: the same numbers on every processor. SSE 4.2 is what numpy itself asks for.
         flags = [] if sys.platform == "win32" else ["-O3", "-ffp-contract=off"]
+        if flags and platform.machine() == "x86_64":
+            flags.append("-msse4.2")
         source = shutil.copy(ROOT / SOURCE, scratch)
         extension = Extension("photdb.algorithms.kernels", [source], extra_compile_args=flags)
         modules = cythonize([extension], build_dir=str(scratch), quiet=True)

@@ -49,7 +49,7 @@ def candidates(
         What pixels must exceed; a band is `band_px` rows.
     level_map, scatter_map : arrays (ny, nx)
         The sky at the centres of tiles, as `Background` has it.
-    ring : array (at most 64, 2)
+    ring : array (16, 2)
         Points (dy, dx) around a star; opposite ones are half the list apart.
     n_sigmas, …, min_across
         The criteria, see `photdb.algorithms.detection`.

@@ -118,11 +118,15 @@ cdef struct Map:
     double tile_height, tile_width
 
 
+cdef enum:
+    RING = 16  # points around a candidate
+
+
 cdef struct Criteria:
     Map sky
     double n_sigmas, full_adu, max_ridge, min_around, min_across
-    Py_ssize_t n_ring, reach  # points of the ring, and how far they are at most along an axis
-    int64_t[64] ring_y, ring_x
+    Py_ssize_t reach  # of the ring along an axis, at most
+    Py_ssize_t[RING] ring_y, ring_x
 
 
 cdef struct Candidate:
@@ -169,39 +173,40 @@ def sky_of(const double[:, ::1] level_map, const double[:, ::1] scatter_map, dou
     return out
 
 
-cdef void sort_few(const double *values, double *ordered, Py_ssize_t n) noexcept nogil:
+cdef void sort_ring(const double *values, double *ordered) noexcept nogil:
     """Sort by counting what is less: no branch that a processor could guess wrong."""
     cdef Py_ssize_t i, j, rank
-    for i in range(n):
+    for i in range(RING):
         rank = 0
         for j in range(i):
             rank += values[j] <= values[i]
-        for j in range(i + 1, n):
+        for j in range(i + 1, RING):
             rank += values[j] < values[i]
         ordered[rank] = values[i]
 
 
-cdef Py_ssize_t maxima_of_row(const number *row, const number *limit, Py_ssize_t width, uint8_t *above,
+cdef Py_ssize_t maxima_of_row(const number *row, const number *limit, Py_ssize_t width, uint8_t *mark,
                               Py_ssize_t *found, Py_ssize_t start) noexcept nogil:
     """Find a row's pixels above their limits that are not below their neighbours up, down, left and right.
 
     Strict on one side only: a plateau keeps its first corner.
     """
     cdef Py_ssize_t x, word, n = 0
-    cdef number v
+    cdef const number *up = row - width
+    cdef const number *down = row + width
+    cdef const number *left = row - 1
+    cdef const number *right = row + 1
     cdef uint64_t eight
-    for x in range(width):
-        above[x] = row[x] > limit[x]
-    above[0] = above[width - 1] = 0
+    for x in range(1, width - 1):  # without branches: the compiler makes vector operations of it
+        mark[x] = ((row[x] > limit[x]) & (row[x] > left[x]) & (row[x] > up[x])
+                   & (row[x] >= right[x]) & (row[x] >= down[x]))
     for word in range((width + 7) // 8):
-        memcpy(&eight, above + 8 * word, 8)
-        if eight == 0:
-            continue
-        for x in range(8 * word, 8 * word + 8):
-            v = row[x] if above[x] else 0
-            if above[x] and v > row[x - 1] and v > row[x - width] and v >= row[x + 1] and v >= row[x + width]:
-                found[n] = start + x
-                n += 1
+        memcpy(&eight, mark + 8 * word, 8)
+        if eight != 0:
+            for x in range(8 * word, 8 * word + 8):
+                if mark[x]:
+                    found[n] = start + x
+                    n += 1
     return n
 
 
@@ -209,9 +214,9 @@ cdef bint is_candidate(const number *image, Py_ssize_t height, Py_ssize_t width,
                        const Criteria *want, Candidate *out) noexcept nogil:
     """Say whether a local maximum may be a star, and describe it."""
     cdef const number *p = image + y * width + x
-    cdef Py_ssize_t j, half = want.n_ring // 2
+    cdef Py_ssize_t j
     cdef double top = p[0], total, level, scatter, mean, sky, noise, across, ridge = -INFINITY
-    cdef double[64] ring, ordered
+    cdef double[RING] ring, ordered
     cdef const number *up = p - width
     cdef const number *down = p + width
     cdef const number *left = p - 1
@@ -221,21 +226,21 @@ cdef bint is_candidate(const number *image, Py_ssize_t height, Py_ssize_t width,
     sky_at(&want.sky, x, y, &level, &scatter)
     if not total + top - 9.0 * level >= 3.0 * want.n_sigmas * scatter:
         return False
-    for j in range(want.n_ring):
+    for j in range(RING):
         ring[j] = image[min(max(y + want.ring_y[j], 0), height - 1) * width
                         + min(max(x + want.ring_x[j], 0), width - 1)]
         if not isfinite(ring[j]):
             ring[j] = level
-    for j in range(half):
-        ridge = max(ridge, min(ring[j], ring[j + half]))
-    sort_few(ring, ordered, want.n_ring)
+    for j in range(RING // 2):
+        ridge = max(ridge, min(ring[j], ring[j + RING // 2]))
+    sort_ring(ring, ordered)
     mean = (total + top) / 9.0
-    sky = 0.5 * (ordered[half - 1] + ordered[half])
+    sky = 0.5 * (ordered[RING // 2 - 1] + ordered[RING // 2])
     out.full = top >= want.full_adu
     if out.full or not fabs(sky - level) > max(scatter, 0.1 * (mean - level)):
         sky = level
     # Halos and structure are rougher than the sky: half the distance of the quartiles is 0.67 scatters of noise.
-    noise = max(scatter, 0.5 * (ordered[3 * want.n_ring // 4 - 1] - ordered[want.n_ring // 4]))
+    noise = max(scatter, 0.5 * (ordered[3 * RING // 4 - 1] - ordered[RING // 4]))
     mean -= sky
     across = min(<double>up[0] + down[0], <double>left[0] + p[1]) - 2.0 * sky
     out.x, out.y, out.sky, out.height = x, y, sky, mean
@@ -253,17 +258,17 @@ def candidates(const number[:, ::1] image, const number[:, ::1] limits, Py_ssize
     cdef Py_ssize_t height = image.shape[0], width = image.shape[1], y, i, n = 0, n_maxima = 0, n_judged = 0
     cdef Py_ssize_t room = 4096, out_room = 1024
     cdef Criteria want
-    cdef uint8_t *above = <uint8_t *>calloc(width + 8, 1)
+    cdef uint8_t *mark = <uint8_t *>calloc(width + 8, 1)
     cdef Py_ssize_t *maxima = <Py_ssize_t *>malloc(room * sizeof(Py_ssize_t))
     cdef Candidate *out = <Candidate *>malloc(out_room * sizeof(Candidate))
-    if above == NULL or maxima == NULL or out == NULL:
+    if mark == NULL or maxima == NULL or out == NULL or ring.shape[0] != RING:
         raise MemoryError
     want.sky = Map(&level_map[0, 0], &scatter_map[0, 0], level_map.shape[0], level_map.shape[1],
                    tile_height, tile_width)
     want.n_sigmas, want.full_adu, want.max_ridge = n_sigmas, full_adu, max_ridge
     want.min_around, want.min_across = min_around, min_across
-    want.n_ring, want.reach = ring.shape[0], 0
-    for i in range(want.n_ring):
+    want.reach = 0
+    for i in range(RING):
         want.ring_y[i], want.ring_x[i] = ring[i, 0], ring[i, 1]
         want.reach = max(want.reach, abs(ring[i, 0]))
     with nogil:
@@ -272,7 +277,7 @@ def candidates(const number[:, ::1] image, const number[:, ::1] limits, Py_ssize
                 if n_maxima + width > room:
                     room = 2 * room + width
                     maxima = <Py_ssize_t *>grown(maxima, room * sizeof(Py_ssize_t))
-                n_maxima += maxima_of_row(&image[y, 0], &limits[y // band_px, 0], width, above, maxima + n_maxima, y * width)
+                n_maxima += maxima_of_row(&image[y, 0], &limits[y // band_px, 0], width, mark, maxima + n_maxima, y * width)
             # Judged when all rows that count have passed: they are in the cache then.
             while n_judged < n_maxima and maxima[n_judged] // width <= y - want.reach:
                 if n == out_room:
@@ -281,7 +286,7 @@ def candidates(const number[:, ::1] image, const number[:, ::1] limits, Py_ssize
                 i = maxima[n_judged]
                 n += is_candidate(&image[0, 0], height, width, i // width, i % width, &want, &out[n])
                 n_judged += 1
-    free(above)
+    free(mark)
     free(maxima)
     result = np.empty((n, 5))
     cdef double[:, ::1] view = result
