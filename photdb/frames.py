@@ -23,7 +23,7 @@ from isal.isal_zlib import crc32
 from numpy.typing import NDArray
 
 from photdb.errors import FrameError, PhotdbError
-from photdb.fits import STORED, HeaderRead, expand, header_of, opened, read_header
+from photdb.fits import LAYOUT, STORED, HeaderRead, expand, header_of, opened, read_header
 
 __all__ = ["FrameReader", "HeaderRead", "content_crc32", "find_frames", "read_header", "read_pixels"]
 
@@ -100,7 +100,7 @@ def read_pixels(path: str | Path) -> tuple[NDArray[Any], int, int, int]:
         As for `read_header`; also if the compressed data are damaged.
     """
     with opened(path) as (file, status):
-        header = header_of(file, status)
+        header = header_of(file, status, LAYOUT)
         content = _content(file, status)
         crc = crc32(content)  # before the pixels among the bytes are changed in place
         pixels = _physical(_stored(content, header), header)
@@ -158,7 +158,7 @@ class FrameReader:
     def __init__(self, path: str | Path) -> None:
         self._map: mmap.mmap | None = None
         with opened(path) as (file, status):
-            self._header = header = header_of(file, status)
+            self._header = header = header_of(file, status, LAYOUT)
             if header.compression == "none":
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
                 self._pixels = _view(self._map, header)

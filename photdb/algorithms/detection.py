@@ -275,14 +275,9 @@ def _spread(x: NDArray[Any], y: NDArray[Any], shape: tuple[int, int], n: int) ->
     """Choose n of places, brightest first: half of them the brightest of each cell of a grid, the others of all."""
     if len(x) <= n:
         return np.arange(len(x))
-    side = np.sqrt(shape[0] * shape[1] / _N_CELLS)
-    cell = ((y // side) * shape[1] + x // side).astype(np.int32)
-    order = np.argsort(cell, kind="stable")
-    starts = np.flatnonzero(np.diff(cell[order], prepend=-1))
-    place = np.empty(len(x), np.intp)  # within the cell, 0 the brightest
-    place[order] = np.arange(len(x)) - np.repeat(starts, np.diff(starts, append=len(x)))
-    first = place < max(1, round(0.5 * n / len(starts)))
-    return np.argsort(~first, kind="stable")[:n]
+    side = float(np.sqrt(shape[0] * shape[1] / _N_CELLS))
+    n_down, n_across = (int(length // side) + 1 for length in shape)
+    return kernels.spread(x.astype(np.float64), y.astype(np.float64), side, n_across, n_down, n)
 
 
 def _starlike(shapes: Floats, full: Booleans, sigma: float) -> Booleans:

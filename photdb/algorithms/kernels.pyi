@@ -58,6 +58,12 @@ def candidates(
 def pairs_within(x: _Floats, y: _Floats, by_y: _Integers, reach: float) -> _Integers:
     """Give the pairs (k, 2) of points no farther apart than `reach`, each as i < j; `by_y` sorts the points by y."""
 
+def spread(x: _Floats, y: _Floats, side: float, n_across: int, n_down: int, n: int) -> _Integers:
+    """Choose n of points, brightest first, over a grid of n_across × n_down square cells of width `side`.
+
+    First come the brightest of each cell, in all about n/2, then the others; both in the order of the points.
+    """
+
 def cut(image: NDArray[Any], x: _Integers, y: _Integers, sky: _Floats, radius: int) -> _Floats:
     """Cut stamps (n, 2 radius + 1, 2 radius + 1) about pixels, less their sky; 0 off the image and if not finite."""
 

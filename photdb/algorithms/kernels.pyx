@@ -5,7 +5,7 @@
 `detection`, `shapes`. Each result is computed from its own pixels in one fixed order.
 """
 
-from libc.math cimport INFINITY, NAN, exp, fabs, floor, isfinite, isnan, sqrt
+from libc.math cimport INFINITY, NAN, exp, fabs, floor, isfinite, isnan, rint, sqrt
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy
@@ -324,6 +324,30 @@ def pairs_within(const double[::1] x, const double[::1] y, const int64_t[::1] by
         memcpy(&view[0, 0], out, 2 * count * sizeof(int64_t))
     free(out)
     return result
+
+
+def spread(const double[::1] x, const double[::1] y, double side, Py_ssize_t n_across, Py_ssize_t n_down, Py_ssize_t n):
+    cdef Py_ssize_t n_places = x.shape[0], i, k, cell, quota, n_filled = 0, n_first = 0, turn
+    chosen = np.empty(min(n, n_places), np.int64)
+    cdef int64_t[::1] out = chosen
+    cdef int64_t *count = <int64_t *>calloc(n_across * n_down + n_places, sizeof(int64_t))
+    cdef int64_t *place = count + n_across * n_down  # within its cell, 0 the brightest
+    if count == NULL:
+        raise MemoryError
+    for i in range(n_places):
+        cell = <Py_ssize_t>(y[i] / side) * n_across + <Py_ssize_t>(x[i] / side)
+        n_filled += count[cell] == 0
+        place[i] = count[cell]
+        count[cell] += 1
+    quota = max(1, <Py_ssize_t>rint(0.5 * n / n_filled)) if n_filled else 1
+    k = 0
+    for turn in range(2):
+        for i in range(n_places):
+            if k < out.shape[0] and (place[i] < quota) == (turn == 0):
+                out[k] = i
+                k += 1
+    free(count)
+    return chosen
 
 
 # --- shapes -----------------------------------------------------------------------------------------------------------
