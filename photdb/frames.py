@@ -22,6 +22,7 @@ import numpy as np
 from isal.isal_zlib import crc32
 from numpy.typing import NDArray
 
+from photdb.algorithms import kernels
 from photdb.errors import FrameError, PhotdbError
 from photdb.fits import LAYOUT, STORED, HeaderRead, expand, header_of, opened, read_header
 
@@ -257,16 +258,19 @@ def _physical(stored: NDArray[Any], header: HeaderRead) -> NDArray[Any]:
     if header.bscale != 1 or (header.bzero != 0 and flipped is None) or _has_blank(stored, header):
         return _scaled(stored, header)
     pixels = stored.view(stored.dtype.newbyteorder("="))
-    if pixels.dtype != stored.dtype:
+    flip = 0 if flipped is None else 1 << (header.bitpix - 1)
+    if pixels.dtype != stored.dtype and header.bitpix == 16:  # nearly all cameras
+        kernels.swap_bytes(pixels.reshape(-1).view(np.uint16), flip)
+        flip = 0
+    elif pixels.dtype != stored.dtype:
         # Touching fresh memory costs as much as reading the file, and byteswap() is slow: copy in place, through a
         # buffer in the cache.
         flat, swapped = pixels.reshape(-1), stored.reshape(-1)
         for start in range(0, flat.size, _CHUNK):
             flat[start : start + _CHUNK] = swapped[start : start + _CHUNK]
-    if flipped is not None:
-        pixels ^= np.array(1 << (header.bitpix - 1), f"u{pixels.itemsize}").view(pixels.dtype)
-        pixels = pixels.view(flipped)
-    return pixels
+    if flip:
+        pixels ^= np.array(flip, f"u{pixels.itemsize}").view(pixels.dtype)
+    return pixels if flipped is None else pixels.view(flipped)
 
 
 def _scaled(stored: NDArray[Any], header: HeaderRead) -> NDArray[Any]:

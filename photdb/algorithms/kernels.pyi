@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 _Floats = NDArray[np.float64]
 _Integers = NDArray[np.int64]
 
+def swap_bytes(words: NDArray[np.uint16], flip: int) -> None:
+    """Swap the two bytes of each word (n,) in place, then flip the bits that are set in `flip`."""
+
 def clipped(ordered: NDArray[Any], n_clips: int, clip: float, min_values: int) -> _Floats:
     """Give (2, n): the clipped median of each sorted row, NaN last, and half the distance of its 1 σ points.
 

@@ -34,6 +34,13 @@ cdef void *grown(void *memory, size_t size) except NULL nogil:
     return more
 
 
+# --- pixels -----------------------------------------------------------------------------------------------------------
+def swap_bytes(uint16_t[::1] words, uint16_t flip):
+    cdef Py_ssize_t i
+    for i in range(words.shape[0]):
+        words[i] = <uint16_t>((words[i] << 8) | (words[i] >> 8)) ^ flip
+
+
 # --- background -------------------------------------------------------------------------------------------------------
 cdef Py_ssize_t n_below(const number *row, Py_ssize_t n, double limit) noexcept nogil:
     """Count the values of a sorted row below a limit; NaN come last, and are not."""
