@@ -7,19 +7,18 @@ them. Positions are complex numbers ``x + iy`` from the centre of the frame: a s
 """
 
 import math
+import sys
 from dataclasses import dataclass
-from functools import cache
-from typing import Final
+from functools import cache, lru_cache
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammainc
 
+Bool = NDArray[np.bool_]
 Float = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 Index = NDArray[np.intp]
-#: a, b, and the distance in pixels within which matches are to be believed
-Shift = tuple[complex, complex, float]
 
 #: Scales further from 1 than this are not looked for. Focus changes the scale by some 1e-4.
 SCALE_RANGE: Final = 0.01
@@ -35,34 +34,44 @@ _SHORTEST_PAIR_PX = 20.0
 _VOTE_PX, _VOTE_TURNS = 12.0, 240  # a vote's cell: 12 px by 12 px by 1.5°
 _N_TRIED = 64
 _CELL_PX = 2
+_DRIFT_PX = 5.0  # how far a shift may be sharpened before pairs that came near are looked for anew
+_LEAST_LOG = -math.log(sys.float_info.max)
+
+
+class Shift(NamedTuple):
+    """A shift ``z = a·z_ref + b``, and the pairs of stars, by their places in the lists, that bear it out."""
+
+    a: complex
+    b: complex
+    tolerance_px: float  # the distance within which matches are to be believed
+    i: Index  # each other's nearest within it
+    j: Index
 
 
 @dataclass(frozen=True, slots=True)
 class StarMap:
     """A map of the reference frame: which of its cells of 2 × 2 pixels hold a star or touch one that does."""
 
-    near_star: NDArray[np.bool_]
+    near_star: Bool
     width_px: int
     height_px: int
+
+    @property
+    def origin(self) -> complex:
+        """Column and row, as ``column + i·row``, of the centre of the frame."""
+        return complex((self.width_px - 1) / (2 * _CELL_PX) + 2, (self.height_px - 1) / (2 * _CELL_PX) + 2)
 
 
 def star_map(z_ref: Complex, width_px: int, height_px: int) -> StarMap:
     """Draw the map of a list of stars, inside a border of empty cells."""
     near = np.zeros((height_px // _CELL_PX + 5, width_px // _CELL_PX + 5), dtype=np.bool_)
     stars = StarMap(near, width_px, height_px)
-    row, column = _cells(z_ref, stars)
-    for down in (-1, 0, 1):
-        for right in (-1, 0, 1):
-            near[(row + down).clip(1, near.shape[0] - 2), (column + right).clip(1, near.shape[1] - 2)] = True
+    cell = z_ref * (1 / _CELL_PX) + stars.origin
+    touched = np.array([-1, 0, 1])
+    row = (cell.imag.clip(0, near.shape[0] - 1).astype(np.intp)[:, np.newaxis] + touched).clip(1, near.shape[0] - 2)
+    column = (cell.real.clip(0, near.shape[1] - 1).astype(np.intp)[:, np.newaxis] + touched).clip(1, near.shape[1] - 2)
+    near[row[:, :, np.newaxis], column[:, np.newaxis]] = True
     return stars
-
-
-def _cells(z: Complex, stars: StarMap) -> tuple[Index, Index]:
-    """Give the cell of each position; positions off the frame are in the border."""
-    n_rows, n_columns = stars.near_star.shape
-    row = z.imag * (1 / _CELL_PX) + ((stars.height_px - 1) / (2 * _CELL_PX) + 2)
-    column = z.real * (1 / _CELL_PX) + ((stars.width_px - 1) / (2 * _CELL_PX) + 2)
-    return row.clip(0, n_rows - 1).astype(np.intp), column.clip(0, n_columns - 1).astype(np.intp)
 
 
 def search(z: Complex, z_ref: Complex, stars: StarMap, *, n_bright: int) -> Shift | None:
@@ -81,15 +90,33 @@ def search(z: Complex, z_ref: Complex, stars: StarMap, *, n_bright: int) -> Shif
 
     Returns
     -------
-    tuple or None
+    Shift or None
         What `accept` makes of the best.
     """
     shortest_px = min(_SHORTEST_PAIR_PX, 0.1 * min(stars.width_px, stars.height_px))
-    a, b = _pair_shifts(z[:n_bright], z_ref[:n_bright], shortest_px)
-    if len(a) == 0:
+    wanted = _pair_shifts(z[:n_bright], z_ref[:n_bright], shortest_px)
+    if wanted.a.size == 0:
         return None
-    best = _most_wanted(a, b, z, stars)
-    return accept(z, z_ref, complex(a[best]), complex(b[best]), stars, n_tried=len(a))
+    a, b = _most_wanted(wanted, z, stars)
+    return accept(z, z_ref, a, b, stars, n_tried=wanted.b_x.size)
+
+
+class _ReferencePairs(NamedTuple):
+    """All pairs of some reference stars, by length."""
+
+    length: Float
+    inverse: Complex  # 1 / step
+    middle: Complex
+    turns: Float
+
+
+class _Wanted(NamedTuple):
+    """Shifts voted for: n pairs of pairs, each both ways round, the second with ``-a``."""
+
+    a: Complex  # (n,)
+    turns: Float  # (n,), of a, in `_VOTE_TURNS` a circle, not reduced to one
+    b_x: Float  # (2, n)
+    b_y: Float
 
 
 @cache
@@ -98,42 +125,97 @@ def _pairs(n: int) -> tuple[Index, Index]:
     return first, second
 
 
-def _pair_shifts(z: Complex, z_ref: Complex, shortest_px: float) -> tuple[Complex, Complex]:
-    """Give the shifts that carry a pair of reference stars onto a pair of the frame's, both ways round."""
+@lru_cache(maxsize=8)
+def _reference_pairs(stars: bytes) -> _ReferencePairs:
+    """Prepare the pairs of reference stars (a complex array's bytes): mostly the same ones for all frames."""
+    z_ref = np.frombuffer(stars, dtype=np.complex128)
     first, second = _pairs(len(z_ref))
-    step_ref, middle_ref = z_ref[second] - z_ref[first], (z_ref[second] + z_ref[first]) / 2
-    order = np.argsort(np.abs(step_ref), kind="stable")
-    step_ref, middle_ref = step_ref[order], middle_ref[order]
-    length_ref = np.abs(step_ref)
+    step = z_ref[second] - z_ref[first]
+    order = np.argsort(np.abs(step), kind="stable")
+    step, middle = step[order], ((z_ref[second] + z_ref[first]) / 2)[order]
+    with np.errstate(divide="ignore", invalid="ignore"):  # of stars at one place: too short to be asked for
+        inverse = 1 / step
+    return _ReferencePairs(np.abs(step), inverse, middle, _turns(step))
 
+
+def _turns(z: Complex) -> Float:
+    turns: Float = np.arctan2(z.imag, z.real) * (_VOTE_TURNS / (2 * math.pi))
+    return turns
+
+
+def _pair_shifts(z: Complex, z_ref: Complex, shortest_px: float) -> _Wanted:
+    """Give the shifts that carry a pair of reference stars onto a pair of the frame's, both ways round."""
+    reference = _reference_pairs(z_ref.tobytes())
     first, second = _pairs(len(z))
-    step, middle = z[second] - z[first], (z[second] + z[first]) / 2
+    z_first, z_second = z.take(first), z.take(second)
+    step, middle = z_second - z_first, (z_second + z_first) / 2
     length = np.abs(step)
-    low = np.searchsorted(length_ref, np.maximum(length * (1 - SCALE_RANGE) - 1, shortest_px))
-    n_alike = np.maximum(np.searchsorted(length_ref, length * (1 + SCALE_RANGE) + 1) - low, 0)
+    low = reference.length.searchsorted(np.maximum(length * (1 - SCALE_RANGE) - 1, shortest_px))
+    n_alike = np.maximum(reference.length.searchsorted(length * (1 + SCALE_RANGE) + 1) - low, 0)
     n_alike[length < shortest_px] = 0
-    pair = np.repeat(np.arange(len(step)), n_alike)
-    pair_ref = np.arange(len(pair)) - np.repeat(np.cumsum(n_alike) - n_alike - low, n_alike)
+    end = n_alike.cumsum()
+    pair = np.arange(len(step)).repeat(n_alike)
+    pair_ref = np.arange(len(pair)) - (end - n_alike - low).repeat(n_alike)
 
-    a = step[pair] / step_ref[pair_ref]
-    turned = a * middle_ref[pair_ref]
-    return np.concatenate((a, -a)), np.concatenate((middle[pair] - turned, middle[pair] + turned))
+    a = step.take(pair) * reference.inverse.take(pair_ref)
+    turned, middle = a * reference.middle.take(pair_ref), middle.take(pair)
+    b_x, b_y = np.empty((2, len(a))), np.empty((2, len(a)))
+    np.subtract(middle.real, turned.real, out=b_x[0])
+    np.add(middle.real, turned.real, out=b_x[1])
+    np.subtract(middle.imag, turned.imag, out=b_y[0])
+    np.add(middle.imag, turned.imag, out=b_y[1])
+    return _Wanted(a, _turns(step).take(pair) - reference.turns.take(pair_ref), b_x, b_y)
 
 
-def _most_wanted(a: Complex, b: Complex, z: Complex, stars: StarMap) -> int:
+#: A turn's part of a cell's place, for a and for -a; turns of -240 to 240 are indices, from the end if negative.
+_TURN_HASH = (
+    ((np.arange(2 * _VOTE_TURNS) + [[0], [_VOTE_TURNS // 2]]) % _VOTE_TURNS * 73856093).astype(np.uint32).view(np.int32)
+)
+
+
+def _most_wanted(wanted: _Wanted, z: Complex, stars: StarMap) -> tuple[complex, complex]:
     """Find, among the shifts with most votes, the one that brings most stars of the frame near reference stars."""
-    size = 1 << max(12, int(4 * len(a)).bit_length())
-    votes = np.zeros(len(a), dtype=np.int64)
-    place = np.stack((np.angle(a) * (_VOTE_TURNS / (2 * math.pi)), b.real / _VOTE_PX, b.imag / _VOTE_PX))
-    for offset in (0.25, 0.75):  # two grids: what an edge of one divides, the other mostly keeps
-        turn, right, down = np.floor(place + offset).astype(np.int64)
+    n = wanted.b_x.size
+    last = (1 << max(12, int(4 * n).bit_length())) - 1
+    turn, right, down = (
+        np.floor(place * scale + 0.5).astype(np.int32)  # in half cells
+        for place, scale in ((wanted.turns, 2), (wanted.b_x, 2 / _VOTE_PX), (wanted.b_y, 2 / _VOTE_PX))
+    )
+    votes = np.zeros(n, dtype=np.intp)
+    for half in (0, 1):  # two grids: what an edge of one divides, the other mostly keeps
         # cells share places of a table four times as long as the votes: a false neighbour now and then does no harm
-        cell = (turn % _VOTE_TURNS * 73856093 ^ right * 19349663 ^ down * 83492791) & (size - 1)
-        votes += np.bincount(cell, minlength=size)[cell]
-    tried = np.argsort(-np.minimum(votes, 32767).astype(np.int16), kind="stable")[:_N_TRIED]
-    at_ref = (z - b[tried, np.newaxis]) * (1 / a[tried, np.newaxis])
-    n_near = np.count_nonzero(stars.near_star[_cells(at_ref, stars)], axis=1)
-    return int(tried[np.argmax(n_near)])
+        cell = _TURN_HASH.take((turn + half) >> 1, axis=1)
+        cell ^= ((right + half) >> 1) * np.int32(19349663)
+        cell ^= ((down + half) >> 1) * np.int32(83492791)
+        place = (cell & last).ravel().astype(np.intp)
+        votes += np.bincount(place, minlength=last + 1).take(place)
+    tried = _largest(votes, _N_TRIED)
+    pair = tried % len(wanted.a)
+    a = np.where(tried < len(wanted.a), wanted.a[pair], -wanted.a[pair])
+    b = wanted.b_x.ravel()[tried] + 1j * wanted.b_y.ravel()[tried]
+    best = np.argmax(_count_near(z, a, b, stars))
+    return complex(a[best]), complex(b[best])
+
+
+def _largest(values: Index, n: int) -> Index:
+    """Give the places of the n largest of some small counts, the largest first, equal ones in their order."""
+    n_above = np.bincount(values)[::-1].cumsum()  # of the largest value, the next, …
+    least = len(n_above) - 1 - n_above.searchsorted(n)
+    places = np.flatnonzero(values >= least)
+    return places[np.argsort(-values[places], kind="stable")[:n]]
+
+
+def _count_near(z: Complex, a: Complex, b: Complex, stars: StarMap) -> Index:
+    """Count, for each shift, the stars of the frame that come to lie in cells near a reference star."""
+    n_rows, n_columns = stars.near_star.shape
+    to_cells = 1 / (a * _CELL_PX)
+    cell = to_cells[:, np.newaxis] * z
+    cell += (stars.origin - b * to_cells)[:, np.newaxis]
+    column, row = cell.real.clip(0, n_columns - 1).astype(np.intp), cell.imag.clip(0, n_rows - 1).astype(np.intp)
+    row *= n_columns
+    row += column
+    n_near: Index = np.count_nonzero(stars.near_star.ravel().take(row), axis=1)
+    return n_near
 
 
 def accept(z: Complex, z_ref: Complex, a: complex, b: complex, stars: StarMap, *, n_tried: int) -> Shift | None:
@@ -157,39 +239,65 @@ def accept(z: Complex, z_ref: Complex, a: complex, b: complex, stars: StarMap, *
 
     Returns
     -------
-    tuple or None
-        a, b, and the one of `TOLERANCES_PX` at which chance explains the matches least.
+    Shift or None
+        With the one of `TOLERANCES_PX` at which chance explains the matches least.
     """
+    if len(z) == 0 or len(z_ref) == 0:
+        return None
+    wide_px = min(50.0, max(10.0, 0.1 * min(stars.width_px, stars.height_px)))
+    moved = start = a * z_ref + b
+    near = _pairs_near(z, start, wide_px + _DRIFT_PX + 1)
     for within_px in (_COARSE_TOLERANCE_PX, TOLERANCES_PX[0]):
-        i, j = mutual_nearest(z, a * z_ref + b, within_px)
+        i, j, _ = _each_others_nearest(z, moved, *near, within_px)
         if len(i) < 3:
             return None
         a, b = least_squares(z[i], z_ref[j], np.full(len(i), 100.0))
+        moved = a * z_ref + b
+        if np.abs(moved - start).max() > _DRIFT_PX:
+            start, near = moved, _pairs_near(z, moved, wide_px + _DRIFT_PX + 1)
     if abs(abs(a) - 1) > 1.5 * SCALE_RANGE:
         return None
-    distance2 = _distance2(z, a * z_ref + b)
-    i, j = _each_others_nearest(distance2, TOLERANCES_PX[0])
-    matched2 = distance2[i, j]
-    wide_px = min(50.0, max(10.0, 0.1 * min(stars.width_px, stars.height_px)))
-    n_beside = np.count_nonzero(distance2 < wide_px**2) - np.count_nonzero(distance2 < _COARSE_TOLERANCE_PX**2)
+    i, j, distance2 = _each_others_nearest(z, moved, *near, TOLERANCES_PX[0])
+    near2 = length2(z[near[0]] - moved[near[1]])
+    n_beside = np.count_nonzero(near2 < wide_px**2) - np.count_nonzero(near2 < _COARSE_TOLERANCE_PX**2)
     per_px2 = (n_beside + 1) / (wide_px**2 - _COARSE_TOLERANCE_PX**2)
     least, tolerance_px = math.inf, 0.0
     for within_px in TOLERANCES_PX:
-        n = np.count_nonzero(matched2 < within_px**2) - 2  # two made the shift
+        n = np.count_nonzero(distance2 < within_px**2) - 2  # two made the shift
         if n > 0:
-            chance = len(TOLERANCES_PX) * n_tried * float(gammainc(n, per_px2 * within_px**2))
+            chance = len(TOLERANCES_PX) * n_tried * _chance_of(n, per_px2 * within_px**2)
             if chance < least:
                 least, tolerance_px = chance, within_px
-    return (a, b, tolerance_px) if least <= MAX_CHANCE else None
+    if least > MAX_CHANCE:
+        return None
+    keep = distance2 < tolerance_px**2
+    return Shift(a, b, tolerance_px, i[keep], j[keep])
+
+
+def _chance_of(n: int, expected: float) -> float:
+    """Give the probability of n events or more (Poisson) where fewer are expected; 1 where not."""
+    if expected >= n:
+        return 1.0
+    log_term = n * math.log(expected) - expected - math.lgamma(n)
+    if log_term < _LEAST_LOG:
+        return 0.0
+    term = total = 1.0
+    k = n
+    while term > 1e-17 * total:
+        k += 1
+        term *= expected / k
+        total += term
+    return math.exp(log_term) / n * total
 
 
 def least_squares(z: Complex, z_ref: Complex, weight: Float) -> tuple[complex, complex]:
     """Fit ``z = a·z_ref + b`` with the inverse variances `weight` (px⁻²) and `SCALE_PRIOR`; closed form."""
-    total = weight.sum()
-    mean, mean_ref = (weight * z).sum() / total, (weight * z_ref).sum() / total
+    add = np.add.reduce
+    total = add(weight)
+    mean, mean_ref = add(weight * z) / total, add(weight * z_ref) / total
     arm = z_ref - mean_ref
-    information = (weight * (arm.real**2 + arm.imag**2)).sum()
-    a = (weight * arm.conj() * z).sum() / information
+    information = add(weight * length2(arm))
+    a = add(weight * arm.conj() * z) / information
     scale = abs(a)
     a *= (scale * information + SCALE_PRIOR**-2) / (information + SCALE_PRIOR**-2) / scale
     return complex(a), complex(mean - a * mean_ref)
@@ -197,22 +305,42 @@ def least_squares(z: Complex, z_ref: Complex, weight: Float) -> tuple[complex, c
 
 def mutual_nearest(z: Complex, z_to: Complex, within_px: float) -> tuple[Index, Index]:
     """Pair the points of two lists that are each other's nearest and not further apart than `within_px`."""
-    if len(z) == 0 or len(z_to) == 0:
-        return np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp)
-    return _each_others_nearest(_distance2(z, z_to), within_px)
+    i, j, _ = _each_others_nearest(z, z_to, *_pairs_near(z, z_to, within_px), within_px)
+    return i, j
 
 
-def _distance2(z: Complex, z_to: Complex) -> Float:
-    dx = z.real[:, np.newaxis] - z_to.real
+def _pairs_near(z: Complex, z_to: Complex, within_px: float) -> tuple[Index, Index]:
+    """Give all pairs nearer to each other than this, in the order of the first list, then of the second."""
+    distance2 = z.real[:, np.newaxis] - z_to.real
     dy = z.imag[:, np.newaxis] - z_to.imag
-    dx *= dx
+    distance2 *= distance2
     dy *= dy
-    dx += dy
-    return dx
+    distance2 += dy
+    i, j = np.nonzero(distance2 < within_px**2)
+    return i, j
 
 
-def _each_others_nearest(distance2: Float, within_px: float) -> tuple[Index, Index]:
-    nearest = distance2.argmin(axis=1)
-    i = np.arange(len(distance2))
-    keep = (distance2.argmin(axis=0)[nearest] == i) & (distance2[i, nearest] < within_px**2)
-    return i[keep], nearest[keep]
+def _each_others_nearest(
+    z: Complex, z_to: Complex, i: Index, j: Index, within_px: float
+) -> tuple[Index, Index, Float]:
+    """Give those of the pairs that are each other's nearest and nearer than `within_px`, with their squared distance.
+
+    All pairs nearer than that must be among those given, in order.
+    """
+    distance2 = length2(z[i] - z_to[j])
+    near = np.flatnonzero(distance2 < within_px**2)
+    i, j, distance2 = i[near], j[near], distance2[near]
+    # the last one written stays: the nearest, and of equally near ones the first
+    order = distance2.argsort(kind="stable")[::-1]
+    i_order, j_order = i[order], j[order]
+    of_i, of_j = np.empty(len(z), dtype=np.intp), np.empty(len(z_to), dtype=np.intp)
+    of_i[i_order] = j_order
+    of_j[j_order] = i_order
+    keep = (of_i[i] == j) & (of_j[j] == i)
+    return i[keep], j[keep], distance2[keep]
+
+
+def length2(z: Complex) -> Float:
+    """Give the squared length of each."""
+    squares: Float = z.real**2 + z.imag**2
+    return squares
