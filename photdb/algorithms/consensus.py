@@ -104,19 +104,28 @@ def search(z: Complex, z_ref: Complex, stars: StarMap, *, n_bright: int) -> Shif
 class _ReferencePairs(NamedTuple):
     """All pairs of some reference stars, by length."""
 
-    length: Float
+    length: Float  # and infinity at the end
+    n_shorter: Index  # how many are shorter than 0, 1/8, 2/8, … px
     inverse: Complex  # 1 / step
-    middle: Complex
+    middle: Complex  # in half cells of votes, as all that follows
     turns: Float
 
 
 class _Wanted(NamedTuple):
-    """Shifts voted for: n pairs of pairs, each both ways round, the second with ``-a``."""
+    """Shifts voted for: n pairs of pairs, each both ways round, the second with ``-a``; in half cells of votes."""
 
     a: Complex  # (n,)
-    turns: Float  # (n,), of a, in `_VOTE_TURNS` a circle, not reduced to one
+    turns: Float  # (n,), of a, not reduced to one circle
     b_x: Float  # (2, n)
     b_y: Float
+
+
+_HALF_PX, _HALF_TURNS = _VOTE_PX / 2, 2 * _VOTE_TURNS
+#: What a turn of 0, 1, … half cells adds to the place of a cell in each of the two grids.
+_TURN_HASH = [
+    ((np.arange(half, _HALF_TURNS + half) >> 1) % _VOTE_TURNS * 73856093).astype(np.uint32).view(np.int32)
+    for half in (0, 1)
+]
 
 
 @cache
@@ -132,14 +141,24 @@ def _reference_pairs(stars: bytes) -> _ReferencePairs:
     first, second = _pairs(len(z_ref))
     step = z_ref[second] - z_ref[first]
     order = np.argsort(np.abs(step), kind="stable")
-    step, middle = step[order], ((z_ref[second] + z_ref[first]) / 2)[order]
+    step, middle = step[order], (z_ref[second] + z_ref[first])[order] / 2
+    length = np.append(np.abs(step), np.inf)
+    n_shorter = length.searchsorted(np.arange(8 * int(length[-2]) + 9 if len(step) else 1) / 8)
     with np.errstate(divide="ignore", invalid="ignore"):  # of stars at one place: too short to be asked for
         inverse = 1 / step
-    return _ReferencePairs(np.abs(step), inverse, middle, _turns(step))
+    return _ReferencePairs(length, n_shorter, inverse, middle * (1 / _HALF_PX), _turns(step))
+
+
+def _n_shorter(reference: _ReferencePairs, length: Float) -> Index:
+    """Give how many pairs are shorter than each length: `searchsorted` from a good start, in a third of its time."""
+    n_shorter = reference.n_shorter.take((length * 8).astype(np.intp), mode="clip")
+    while (more := reference.length.take(n_shorter) < length).any():
+        n_shorter += more
+    return n_shorter
 
 
 def _turns(z: Complex) -> Float:
-    turns: Float = np.arctan2(z.imag, z.real) * (_VOTE_TURNS / (2 * math.pi))
+    turns: Float = np.arctan2(z.imag, z.real) * (_HALF_TURNS / (2 * math.pi))
     return turns
 
 
@@ -148,10 +167,10 @@ def _pair_shifts(z: Complex, z_ref: Complex, shortest_px: float) -> _Wanted:
     reference = _reference_pairs(z_ref.tobytes())
     first, second = _pairs(len(z))
     z_first, z_second = z.take(first), z.take(second)
-    step, middle = z_second - z_first, (z_second + z_first) / 2
+    step, middle = z_second - z_first, (z_second + z_first) * (0.5 / _HALF_PX)
     length = np.abs(step)
-    low = reference.length.searchsorted(np.maximum(length * (1 - SCALE_RANGE) - 1, shortest_px))
-    n_alike = np.maximum(reference.length.searchsorted(length * (1 + SCALE_RANGE) + 1) - low, 0)
+    low = _n_shorter(reference, np.maximum(length * (1 - SCALE_RANGE) - 1, shortest_px))
+    n_alike = np.maximum(_n_shorter(reference, length * (1 + SCALE_RANGE) + 1) - low, 0)
     n_alike[length < shortest_px] = 0
     end = n_alike.cumsum()
     pair = np.arange(len(step)).repeat(n_alike)
@@ -167,40 +186,41 @@ def _pair_shifts(z: Complex, z_ref: Complex, shortest_px: float) -> _Wanted:
     return _Wanted(a, _turns(step).take(pair) - reference.turns.take(pair_ref), b_x, b_y)
 
 
-#: A turn's part of a cell's place, for a and for -a; turns of -240 to 240 are indices, from the end if negative.
-_TURN_HASH = (
-    ((np.arange(2 * _VOTE_TURNS) + [[0], [_VOTE_TURNS // 2]]) % _VOTE_TURNS * 73856093).astype(np.uint32).view(np.int32)
-)
-
-
 def _most_wanted(wanted: _Wanted, z: Complex, stars: StarMap) -> tuple[complex, complex]:
     """Find, among the shifts with most votes, the one that brings most stars of the frame near reference stars."""
     n = wanted.b_x.size
     last = (1 << max(12, int(4 * n).bit_length())) - 1
-    turn, right, down = (
-        np.floor(place * scale + 0.5).astype(np.int32)  # in half cells
-        for place, scale in ((wanted.turns, 2), (wanted.b_x, 2 / _VOTE_PX), (wanted.b_y, 2 / _VOTE_PX))
-    )
+    right, down = _nearest_integer(wanted.b_x), _nearest_integer(wanted.b_y)
+    turn = _nearest_integer(wanted.turns).astype(np.intp)
+    turn_back = turn + _VOTE_TURNS  # half a circle
     votes = np.zeros(n, dtype=np.intp)
     for half in (0, 1):  # two grids: what an edge of one divides, the other mostly keeps
         # cells share places of a table four times as long as the votes: a false neighbour now and then does no harm
-        cell = _TURN_HASH.take((turn + half) >> 1, axis=1)
-        cell ^= ((right + half) >> 1) * np.int32(19349663)
+        cell = ((right + half) >> 1) * np.int32(19349663)
         cell ^= ((down + half) >> 1) * np.int32(83492791)
-        place = (cell & last).ravel().astype(np.intp)
+        cell[0] ^= _TURN_HASH[half].take(turn, mode="wrap")
+        cell[1] ^= _TURN_HASH[half].take(turn_back, mode="wrap")
+        cell &= last
+        place = cell.ravel().astype(np.intp)
         votes += np.bincount(place, minlength=last + 1).take(place)
     tried = _largest(votes, _N_TRIED)
+    b = (wanted.b_x.take(tried) + 1j * wanted.b_y.take(tried)) * _HALF_PX
     pair = tried % len(wanted.a)
-    a = np.where(tried < len(wanted.a), wanted.a[pair], -wanted.a[pair])
-    b = wanted.b_x.ravel()[tried] + 1j * wanted.b_y.ravel()[tried]
+    a = np.where(tried == pair, 1, -1) * wanted.a.take(pair)
     best = np.argmax(_count_near(z, a, b, stars))
     return complex(a[best]), complex(b[best])
 
 
+def _nearest_integer(values: Float) -> NDArray[np.int32]:
+    values = values + 0.5
+    return np.floor(values, out=values).astype(np.int32)
+
+
 def _largest(values: Index, n: int) -> Index:
-    """Give the places of the n largest of some small counts, the largest first, equal ones in their order."""
-    n_above = np.bincount(values)[::-1].cumsum()  # of the largest value, the next, …
-    least = len(n_above) - 1 - n_above.searchsorted(n)
+    """Give the places of the n largest of some positive counts, the largest first, equal ones in their order."""
+    least = int(values.max())
+    while least > 0 and np.count_nonzero(values >= least) < n:
+        least //= 2
     places = np.flatnonzero(values >= least)
     return places[np.argsort(-values[places], kind="stable")[:n]]
 
@@ -208,13 +228,18 @@ def _largest(values: Index, n: int) -> Index:
 def _count_near(z: Complex, a: Complex, b: Complex, stars: StarMap) -> Index:
     """Count, for each shift, the stars of the frame that come to lie in cells near a reference star."""
     n_rows, n_columns = stars.near_star.shape
-    to_cells = 1 / (a * _CELL_PX)
-    cell = to_cells[:, np.newaxis] * z
-    cell += (stars.origin - b * to_cells)[:, np.newaxis]
-    column, row = cell.real.clip(0, n_columns - 1).astype(np.intp), cell.imag.clip(0, n_rows - 1).astype(np.intp)
-    row *= n_columns
-    row += column
-    n_near: Index = np.count_nonzero(stars.near_star.ravel().take(row), axis=1)
+    turn = (1 / (a * _CELL_PX))[:, np.newaxis]
+    start = stars.origin - b[:, np.newaxis] * turn
+    # real numbers: complex ones would take twice the time
+    column = turn.real * z.real
+    column -= turn.imag * z.imag
+    column += start.real
+    row = turn.real * z.imag
+    row += turn.imag * z.real
+    row += start.imag
+    place = row.clip(0, n_rows - 1, out=row).astype(np.int32) * np.int32(n_columns)
+    place += column.clip(0, n_columns - 1, out=column).astype(np.int32)
+    n_near: Index = stars.near_star.ravel().take(place).sum(axis=1, dtype=np.intp)
     return n_near
 
 
@@ -305,18 +330,24 @@ def least_squares(z: Complex, z_ref: Complex, weight: Float) -> tuple[complex, c
 
 def mutual_nearest(z: Complex, z_to: Complex, within_px: float) -> tuple[Index, Index]:
     """Pair the points of two lists that are each other's nearest and not further apart than `within_px`."""
-    i, j, _ = _each_others_nearest(z, z_to, *_pairs_near(z, z_to, within_px), within_px)
+    i, j = _pairs_near(z, z_to, within_px)
+    if len(i):
+        i, j, _ = _each_others_nearest(z, z_to, i, j, within_px)
     return i, j
 
 
 def _pairs_near(z: Complex, z_to: Complex, within_px: float) -> tuple[Index, Index]:
     """Give all pairs nearer to each other than this, in the order of the first list, then of the second."""
-    distance2 = z.real[:, np.newaxis] - z_to.real
-    dy = z.imag[:, np.newaxis] - z_to.imag
-    distance2 *= distance2
-    dy *= dy
-    distance2 += dy
-    i, j = np.nonzero(distance2 < within_px**2)
+    by_x = z_to.real.argsort()
+    x, x_to = z.real, z_to.real[by_x]
+    low = x_to.searchsorted(x - within_px)
+    n_beside = x_to.searchsorted(x + within_px) - low
+    end = n_beside.cumsum()
+    i = np.arange(len(z)).repeat(n_beside)
+    j = by_x[np.arange(len(i)) - (end - n_beside - low).repeat(n_beside)]
+    pair = (i * len(z_to) + j)[length2(z[i] - z_to[j]) < within_px**2]
+    pair.sort()
+    i, j = np.divmod(pair, len(z_to))
     return i, j
 
 
@@ -330,13 +361,15 @@ def _each_others_nearest(
     distance2 = length2(z[i] - z_to[j])
     near = np.flatnonzero(distance2 < within_px**2)
     i, j, distance2 = i[near], j[near], distance2[near]
-    # the last one written stays: the nearest, and of equally near ones the first
-    order = distance2.argsort(kind="stable")[::-1]
-    i_order, j_order = i[order], j[order]
+    index = np.arange(len(near))
     of_i, of_j = np.empty(len(z), dtype=np.intp), np.empty(len(z_to), dtype=np.intp)
-    of_i[i_order] = j_order
-    of_j[j_order] = i_order
-    keep = (of_i[i] == j) & (of_j[j] == i)
+    of_i[i], of_j[j] = index, index  # the last one written stays
+    keep = (of_i[i] == index) & (of_j[j] == index)
+    if keep.all():
+        return i, j, distance2
+    order = distance2.argsort(kind="stable")[::-1]  # the nearest last, and of equally near ones the first
+    of_i[i[order]], of_j[j[order]] = order, order
+    keep = (of_i[i] == index) & (of_j[j] == index)
     return i[keep], j[keep], distance2[keep]
 
 
