@@ -204,9 +204,9 @@ def _most_wanted(wanted: _Wanted, z: Complex, stars: StarMap) -> tuple[complex, 
         place = cell.ravel().astype(np.intp)
         votes += np.bincount(place, minlength=last + 1).take(place)
     tried = _largest(votes, _N_TRIED)
-    b = (wanted.b_x.take(tried) + 1j * wanted.b_y.take(tried)) * _HALF_PX
+    b: Complex = (wanted.b_x.take(tried) + 1j * wanted.b_y.take(tried)) * _HALF_PX
     pair = tried % len(wanted.a)
-    a = np.where(tried == pair, 1, -1) * wanted.a.take(pair)
+    a = np.where(tried == pair, 1.0, -1.0) * wanted.a.take(pair)
     best = np.argmax(_count_near(z, a, b, stars))
     return complex(a[best]), complex(b[best])
 
@@ -288,7 +288,7 @@ def accept(z: Complex, z_ref: Complex, a: complex, b: complex, stars: StarMap, *
     per_px2 = (n_beside + 1) / (wide_px**2 - _COARSE_TOLERANCE_PX**2)
     least, tolerance_px = math.inf, 0.0
     for within_px in TOLERANCES_PX:
-        n = np.count_nonzero(distance2 < within_px**2) - 2  # two made the shift
+        n = int(np.count_nonzero(distance2 < within_px**2)) - 2  # two made the shift
         if n > 0:
             chance = len(TOLERANCES_PX) * n_tried * _chance_of(n, per_px2 * within_px**2)
             if chance < least:
