@@ -121,9 +121,11 @@ class _Wanted(NamedTuple):
 
 
 _HALF_PX, _HALF_TURNS = _VOTE_PX / 2, 2 * _VOTE_TURNS
-#: What a turn of 0, 1, … half cells adds to the place of a cell in each of the two grids.
+#: What a turn adds to the place of a cell, in each of the two grids; turns of -1 to 2 circles, in half cells.
 _TURN_HASH = [
-    ((np.arange(half, _HALF_TURNS + half) >> 1) % _VOTE_TURNS * 73856093).astype(np.uint32).view(np.int32)
+    ((np.arange(half - _HALF_TURNS, 2 * _HALF_TURNS + half) >> 1) % _VOTE_TURNS * 73856093)
+    .astype(np.uint32)
+    .view(np.int32)
     for half in (0, 1)
 ]
 
@@ -191,20 +193,20 @@ def _most_wanted(wanted: _Wanted, z: Complex, stars: StarMap) -> tuple[complex, 
     n = wanted.b_x.size
     last = (1 << max(12, int(4 * n).bit_length())) - 1
     right, down = _nearest_integer(wanted.b_x), _nearest_integer(wanted.b_y)
-    turn = _nearest_integer(wanted.turns).astype(np.intp)
-    turn_back = turn + _VOTE_TURNS  # half a circle
+    turn = _nearest_integer(wanted.turns).astype(np.intp) + _HALF_TURNS  # its place in the tables
+    turn_back = turn + _VOTE_TURNS  # half a circle more
     votes = np.zeros(n, dtype=np.intp)
     for half in (0, 1):  # two grids: what an edge of one divides, the other mostly keeps
         # cells share places of a table four times as long as the votes: a false neighbour now and then does no harm
         cell = ((right + half) >> 1) * np.int32(19349663)
         cell ^= ((down + half) >> 1) * np.int32(83492791)
-        cell[0] ^= _TURN_HASH[half].take(turn, mode="wrap")
-        cell[1] ^= _TURN_HASH[half].take(turn_back, mode="wrap")
+        cell[0] ^= _TURN_HASH[half].take(turn)
+        cell[1] ^= _TURN_HASH[half].take(turn_back)
         cell &= last
         place = cell.ravel().astype(np.intp)
         votes += np.bincount(place, minlength=last + 1).take(place)
     tried = _largest(votes, _N_TRIED)
-    b: Complex = (wanted.b_x.take(tried) + 1j * wanted.b_y.take(tried)) * _HALF_PX
+    b = wanted.b_x.take(tried) * _HALF_PX + 1j * (wanted.b_y.take(tried) * _HALF_PX)
     pair = tried % len(wanted.a)
     a = np.where(tried == pair, 1.0, -1.0) * wanted.a.take(pair)
     best = np.argmax(_count_near(z, a, b, stars))
@@ -228,17 +230,18 @@ def _largest(values: Index, n: int) -> Index:
 def _count_near(z: Complex, a: Complex, b: Complex, stars: StarMap) -> Index:
     """Count, for each shift, the stars of the frame that come to lie in cells near a reference star."""
     n_rows, n_columns = stars.near_star.shape
-    turn = (1 / (a * _CELL_PX))[:, np.newaxis]
-    start = stars.origin - b[:, np.newaxis] * turn
-    # real numbers: complex ones would take twice the time
-    column = turn.real * z.real
-    column -= turn.imag * z.imag
-    column += start.real
-    row = turn.real * z.imag
-    row += turn.imag * z.real
-    row += start.imag
-    place = row.clip(0, n_rows - 1, out=row).astype(np.int32) * np.int32(n_columns)
-    place += column.clip(0, n_columns - 1, out=column).astype(np.int32)
+    turn = 1 / (a * _CELL_PX)
+    start = stars.origin - b * turn
+    # column and row in one array of real numbers: complex ones would take half as long again
+    from_x, from_y = np.concatenate((turn.real, turn.imag)), np.concatenate((-turn.imag, turn.real))
+    cell = from_x[:, np.newaxis] * z.real.copy()
+    cell += from_y[:, np.newaxis] * z.imag.copy()
+    cell += np.concatenate((start.real, start.imag))[:, np.newaxis]
+    column, row = cell[: len(a)], cell[len(a) :]
+    column.clip(0, n_columns - 1, out=column)
+    row.clip(0, n_rows - 1, out=row)
+    place = row.astype(np.int32) * np.int32(n_columns)
+    place += column.astype(np.int32)
     n_near: Index = stars.near_star.ravel().take(place).sum(axis=1, dtype=np.intp)
     return n_near
 
@@ -283,7 +286,7 @@ def accept(z: Complex, z_ref: Complex, a: complex, b: complex, stars: StarMap, *
     if abs(abs(a) - 1) > 1.5 * SCALE_RANGE:
         return None
     i, j, distance2 = _each_others_nearest(z, moved, *near, TOLERANCES_PX[0])
-    near2 = length2(z[near[0]] - moved[near[1]])
+    near2 = length2(z.take(near[0]) - moved.take(near[1]))
     n_beside = np.count_nonzero(near2 < wide_px**2) - np.count_nonzero(near2 < _COARSE_TOLERANCE_PX**2)
     per_px2 = (n_beside + 1) / (wide_px**2 - _COARSE_TOLERANCE_PX**2)
     least, tolerance_px = math.inf, 0.0
@@ -338,29 +341,28 @@ def mutual_nearest(z: Complex, z_to: Complex, within_px: float) -> tuple[Index, 
 
 def _pairs_near(z: Complex, z_to: Complex, within_px: float) -> tuple[Index, Index]:
     """Give all pairs nearer to each other than this, in the order of the first list, then of the second."""
-    by_x = z_to.real.argsort()
-    x, x_to = z.real, z_to.real[by_x]
+    by_x, by_x_to = z.real.argsort(), z_to.real.argsort()
+    x, x_to = z.real.take(by_x), z_to.real.take(by_x_to)
     low = x_to.searchsorted(x - within_px)
     n_beside = x_to.searchsorted(x + within_px) - low
     end = n_beside.cumsum()
-    i = np.arange(len(z)).repeat(n_beside)
-    j = by_x[np.arange(len(i)) - (end - n_beside - low).repeat(n_beside)]
-    pair = (i * len(z_to) + j)[length2(z[i] - z_to[j]) < within_px**2]
+    i = by_x.repeat(n_beside)
+    j = by_x_to.take(np.arange(len(i)) - (end - n_beside - low).repeat(n_beside))
+    near = np.flatnonzero(length2(z.take(i) - z_to.take(j)) < within_px**2)
+    pair = i.take(near) * len(z_to) + j.take(near)
     pair.sort()
     i, j = np.divmod(pair, len(z_to))
     return i, j
 
 
-def _each_others_nearest(
-    z: Complex, z_to: Complex, i: Index, j: Index, within_px: float
-) -> tuple[Index, Index, Float]:
+def _each_others_nearest(z: Complex, z_to: Complex, i: Index, j: Index, within_px: float) -> tuple[Index, Index, Float]:
     """Give those of the pairs that are each other's nearest and nearer than `within_px`, with their squared distance.
 
     All pairs nearer than that must be among those given, in order.
     """
-    distance2 = length2(z[i] - z_to[j])
+    distance2 = length2(z.take(i) - z_to.take(j))
     near = np.flatnonzero(distance2 < within_px**2)
-    i, j, distance2 = i[near], j[near], distance2[near]
+    i, j, distance2 = i.take(near), j.take(near), distance2.take(near)
     index = np.arange(len(near))
     of_i, of_j = np.empty(len(z), dtype=np.intp), np.empty(len(z_to), dtype=np.intp)
     of_i[i], of_j[j] = index, index  # the last one written stays
