@@ -32,7 +32,6 @@ TOLERANCES_PX: Final = (2.5, 1.0, 0.4)
 _COARSE_TOLERANCE_PX = 5.0
 _SHORTEST_PAIR_PX = 20.0
 _VOTE_PX, _VOTE_TURNS = 12.0, 240  # a vote's cell: 12 px by 12 px by 1.5°
-_N_TRIED = 64
 _CELL_PX = 2
 _DRIFT_PX = 5.0  # how far a shift may be sharpened before pairs that came near are looked for anew
 _LEAST_LOG = -math.log(sys.float_info.max)
@@ -74,7 +73,7 @@ def star_map(z_ref: Complex, width_px: int, height_px: int) -> StarMap:
     return stars
 
 
-def search(z: Complex, z_ref: Complex, stars: StarMap, *, n_bright: int) -> Shift | None:
+def search(z: Complex, z_ref: Complex, stars: StarMap, *, n_bright: int, n_best: int) -> Shift | None:
     """Find the shift that pairs of the brightest stars vote for and all stars bear out.
 
     Votes of triangles go back to Groth (1986, AJ 91, 1244); with a scale known to a percent, pairs are enough.
@@ -87,6 +86,8 @@ def search(z: Complex, z_ref: Complex, stars: StarMap, *, n_bright: int) -> Shif
         The map of the reference frame's stars.
     n_bright : int
         Number of stars of each list, the brightest, whose pairs vote.
+    n_best : int
+        Number of shifts, those with most votes, that are tried on all stars.
 
     Returns
     -------
@@ -97,7 +98,7 @@ def search(z: Complex, z_ref: Complex, stars: StarMap, *, n_bright: int) -> Shif
     wanted = _pair_shifts(z[:n_bright], z_ref[:n_bright], shortest_px)
     if wanted.a.size == 0:
         return None
-    a, b = _most_wanted(wanted, z, stars)
+    a, b = _most_wanted(wanted, z, stars, n_best)
     return accept(z, z_ref, a, b, stars, n_tried=wanted.b_x.size)
 
 
@@ -188,7 +189,7 @@ def _pair_shifts(z: Complex, z_ref: Complex, shortest_px: float) -> _Wanted:
     return _Wanted(a, _turns(step).take(pair) - reference.turns.take(pair_ref), b_x, b_y)
 
 
-def _most_wanted(wanted: _Wanted, z: Complex, stars: StarMap) -> tuple[complex, complex]:
+def _most_wanted(wanted: _Wanted, z: Complex, stars: StarMap, n_best: int) -> tuple[complex, complex]:
     """Find, among the shifts with most votes, the one that brings most stars of the frame near reference stars."""
     n = wanted.b_x.size
     last = (1 << max(12, int(4 * n).bit_length())) - 1
@@ -205,7 +206,7 @@ def _most_wanted(wanted: _Wanted, z: Complex, stars: StarMap) -> tuple[complex, 
         cell &= last
         place = cell.ravel().astype(np.intp)
         votes += np.bincount(place, minlength=last + 1).take(place)
-    tried = _largest(votes, _N_TRIED)
+    tried = _largest(votes, n_best)
     b = wanted.b_x.take(tried) * _HALF_PX + 1j * (wanted.b_y.take(tried) * _HALF_PX)
     pair = tried % len(wanted.a)
     a = np.where(tried == pair, 1.0, -1.0) * wanted.a.take(pair)

@@ -34,7 +34,8 @@ MIN_MATCHED: Final = 6
 #: Stars of the two lists nearer than this to each other with no shift at all may be hot pixels.
 COINCIDENCE_PX: Final = 0.3
 
-_BRIGHT, _MORE = 30, 75  # stars whose pairs vote; more of them if the first agree on nothing
+# stars whose pairs vote, and how many shifts are tried on all stars; more of them if the first agree on nothing
+_FEW, _BRIGHT, _MORE = ({"n_bright": b, "n_best": n} for b, n in ((12, 16), (30, 64), (75, 64)))
 _CLIP = 3.5
 _LEAST_ERROR_PX = 0.01
 _FLOOR = 0.3  # a/b of the variance a + b·(median flux/flux) where too few stars show it
@@ -121,7 +122,7 @@ def register(x_px: ArrayLike, y_px: ArrayLike, flux_adu: ArrayLike, reference: R
     z, flux = z[: 3 * len(z_ref) + 10], flux[: 3 * len(z_ref) + 10]
     fixed, fixed_ref = mutual_nearest(z, z_ref, COINCIDENCE_PX)
     moving, moving_ref = (np.delete(z, fixed), np.delete(z_ref, fixed_ref)) if len(fixed) else (z, z_ref)
-    found, still = search(moving, moving_ref, reference.map, n_bright=_BRIGHT), None
+    found, still = _search(moving, moving_ref, reference.map), None
     if len(fixed) >= 3:
         if found is not None:
             moved = _fit(moving, np.delete(flux, fixed), moving_ref, found)
@@ -130,8 +131,8 @@ def register(x_px: ArrayLike, y_px: ArrayLike, flux_adu: ArrayLike, reference: R
         still = accept(z, z_ref, 1.0 + 0.0j, 0.0j, reference.map, n_tried=1)
     if still is not None:
         return _fit(z, flux, z_ref, still)
-    if found is None and max(len(moving), len(moving_ref)) > _BRIGHT:
-        found = search(moving, moving_ref, reference.map, n_bright=_MORE)
+    if found is None and max(len(moving), len(moving_ref)) > _BRIGHT["n_bright"]:
+        found = search(moving, moving_ref, reference.map, **_MORE)
     if found is None:
         return NO_MATCH
     if len(fixed):  # all stars take part now
@@ -219,6 +220,16 @@ def _brightest(
     order = np.lexsort((x, y, -flux))
     order = order[finite[order]][:MAX_STARS]
     return z[order], flux[order]
+
+
+def _search(z: Complex, z_ref: Complex, stars: StarMap) -> Shift | None:
+    """Search with the brightest stars, at first with very few of them.
+
+    What few stars agree on is taken only if most stars bear it out: then no other shift can match as many.
+    """
+    n = min(len(z), len(z_ref))
+    found = search(z, z_ref, stars, **_FEW) if n > _BRIGHT["n_bright"] else None
+    return found if found is not None and 2 * len(found.i) > n else search(z, z_ref, stars, **_BRIGHT)
 
 
 def _leaves_behind(moved: Registration, shift: Shift, fixed: Complex, fixed_ref: Complex) -> bool:
