@@ -51,26 +51,28 @@ class Shift(NamedTuple):
 class StarMap:
     """A map of the reference frame: which of its cells of 2 × 2 pixels hold a star or touch one that does."""
 
-    near_star: Bool
+    near_star: NDArray[np.bool_]
     width_px: int
     height_px: int
-
-    @property
-    def origin(self) -> complex:
-        """Column and row, as ``column + i·row``, of the centre of the frame."""
-        return complex((self.width_px - 1) / (2 * _CELL_PX) + 2, (self.height_px - 1) / (2 * _CELL_PX) + 2)
 
 
 def star_map(z_ref: Complex, width_px: int, height_px: int) -> StarMap:
     """Draw the map of a list of stars, inside a border of empty cells."""
     near = np.zeros((height_px // _CELL_PX + 5, width_px // _CELL_PX + 5), dtype=np.bool_)
     stars = StarMap(near, width_px, height_px)
-    cell = z_ref * (1 / _CELL_PX) + stars.origin
-    touched = np.array([-1, 0, 1])
-    row = (cell.imag.clip(0, near.shape[0] - 1).astype(np.intp)[:, np.newaxis] + touched).clip(1, near.shape[0] - 2)
-    column = (cell.real.clip(0, near.shape[1] - 1).astype(np.intp)[:, np.newaxis] + touched).clip(1, near.shape[1] - 2)
-    near[row[:, :, np.newaxis], column[:, np.newaxis]] = True
+    row, column = _cells(z_ref, stars)
+    for down in (-1, 0, 1):
+        for right in (-1, 0, 1):
+            near[(row + down).clip(1, near.shape[0] - 2), (column + right).clip(1, near.shape[1] - 2)] = True
     return stars
+
+
+def _cells(z: Complex, stars: StarMap) -> tuple[Index, Index]:
+    """Give the cell of each position; positions off the frame are in the border."""
+    n_rows, n_columns = stars.near_star.shape
+    row = z.imag * (1 / _CELL_PX) + ((stars.height_px - 1) / (2 * _CELL_PX) + 2)
+    column = z.real * (1 / _CELL_PX) + ((stars.width_px - 1) / (2 * _CELL_PX) + 2)
+    return row.clip(0, n_rows - 1).astype(np.intp), column.clip(0, n_columns - 1).astype(np.intp)
 
 
 def search(z: Complex, z_ref: Complex, stars: StarMap, *, n_bright: int, n_best: int) -> Shift | None:
@@ -95,40 +97,11 @@ def search(z: Complex, z_ref: Complex, stars: StarMap, *, n_bright: int, n_best:
         What `accept` makes of the best.
     """
     shortest_px = min(_SHORTEST_PAIR_PX, 0.1 * min(stars.width_px, stars.height_px))
-    wanted = _pair_shifts(z[:n_bright], z_ref[:n_bright], shortest_px)
-    if wanted.a.size == 0:
+    a, b = _pair_shifts(z[:n_bright], z_ref[:n_bright], shortest_px)
+    if len(a) == 0:
         return None
-    a, b = _most_wanted(wanted, z, stars, n_best)
-    return accept(z, z_ref, a, b, stars, n_tried=wanted.b_x.size)
-
-
-class _ReferencePairs(NamedTuple):
-    """All pairs of some reference stars, by length."""
-
-    length: Float  # and infinity at the end
-    n_shorter: Index  # how many are shorter than 0, 1/8, 2/8, … px
-    inverse: Complex  # 1 / step
-    middle: Complex  # in half cells of votes, as all that follows
-    turns: Float
-
-
-class _Wanted(NamedTuple):
-    """Shifts voted for: n pairs of pairs, each both ways round, the second with ``-a``; in half cells of votes."""
-
-    a: Complex  # (n,)
-    turns: Float  # (n,), of a, not reduced to one circle
-    b_x: Float  # (2, n)
-    b_y: Float
-
-
-_HALF_PX, _HALF_TURNS = _VOTE_PX / 2, 2 * _VOTE_TURNS
-#: What a turn adds to the place of a cell, in each of the two grids; turns of -1 to 2 circles, in half cells.
-_TURN_HASH = [
-    ((np.arange(half - _HALF_TURNS, 2 * _HALF_TURNS + half) >> 1) % _VOTE_TURNS * 73856093)
-    .astype(np.uint32)
-    .view(np.int32)
-    for half in (0, 1)
-]
+    best = _most_wanted(a, b, z, stars, n_best)
+    return accept(z, z_ref, complex(a[best]), complex(b[best]), stars, n_tried=len(a))
 
 
 @cache
@@ -138,113 +111,61 @@ def _pairs(n: int) -> tuple[Index, Index]:
 
 
 @lru_cache(maxsize=8)
-def _reference_pairs(stars: bytes) -> _ReferencePairs:
-    """Prepare the pairs of reference stars (a complex array's bytes): mostly the same ones for all frames."""
-    z_ref = np.frombuffer(stars, dtype=np.complex128)
-    first, second = _pairs(len(z_ref))
-    step = z_ref[second] - z_ref[first]
-    order = np.argsort(np.abs(step), kind="stable")
-    step, middle = step[order], (z_ref[second] + z_ref[first])[order] / 2
-    length = np.append(np.abs(step), np.inf)
-    n_shorter = length.searchsorted(np.arange(8 * int(length[-2]) + 9 if len(step) else 1) / 8)
-    with np.errstate(divide="ignore", invalid="ignore"):  # of stars at one place: too short to be asked for
-        inverse = 1 / step
-    return _ReferencePairs(length, n_shorter, inverse, middle * (1 / _HALF_PX), _turns(step))
+def _reference_pairs(stars: bytes) -> tuple[Complex, Complex, Float]:
+    """Give the steps, middles and lengths of all pairs of some stars (a complex array's bytes), the shortest first.
+
+    They are kept: nearly all frames ask for the same reference stars.
+    """
+    step, middle, length = _steps(np.frombuffer(stars, dtype=np.complex128))
+    order = np.argsort(length, kind="stable")
+    return step[order], middle[order], length[order]
 
 
-def _n_shorter(reference: _ReferencePairs, length: Float) -> Index:
-    """Give how many pairs are shorter than each length: `searchsorted` from a good start, in a third of its time."""
-    n_shorter = reference.n_shorter.take((length * 8).astype(np.intp), mode="clip")
-    while (more := reference.length.take(n_shorter) < length).any():
-        n_shorter += more
-    return n_shorter
-
-
-def _turns(z: Complex) -> Float:
-    turns: Float = np.arctan2(z.imag, z.real) * (_HALF_TURNS / (2 * math.pi))
-    return turns
-
-
-def _pair_shifts(z: Complex, z_ref: Complex, shortest_px: float) -> _Wanted:
-    """Give the shifts that carry a pair of reference stars onto a pair of the frame's, both ways round."""
-    reference = _reference_pairs(z_ref.tobytes())
+def _steps(z: Complex) -> tuple[Complex, Complex, Float]:
     first, second = _pairs(len(z))
     z_first, z_second = z.take(first), z.take(second)
-    step, middle = z_second - z_first, (z_second + z_first) * (0.5 / _HALF_PX)
-    length = np.abs(step)
-    low = _n_shorter(reference, np.maximum(length * (1 - SCALE_RANGE) - 1, shortest_px))
-    n_alike = np.maximum(_n_shorter(reference, length * (1 + SCALE_RANGE) + 1) - low, 0)
+    step = z_second - z_first
+    return step, (z_second + z_first) / 2, np.abs(step)
+
+
+def _pair_shifts(z: Complex, z_ref: Complex, shortest_px: float) -> tuple[Complex, Complex]:
+    """Give the shifts that carry a pair of reference stars onto a pair of the frame's, both ways round."""
+    step_ref, middle_ref, length_ref = _reference_pairs(z_ref.tobytes())
+    step, middle, length = _steps(z)
+    low = length_ref.searchsorted(np.maximum(length * (1 - SCALE_RANGE) - 1, shortest_px))
+    n_alike = np.maximum(length_ref.searchsorted(length * (1 + SCALE_RANGE) + 1) - low, 0)
     n_alike[length < shortest_px] = 0
-    end = n_alike.cumsum()
-    pair = np.arange(len(step)).repeat(n_alike)
-    pair_ref = np.arange(len(pair)) - (end - n_alike - low).repeat(n_alike)
-
-    a = step.take(pair) * reference.inverse.take(pair_ref)
-    turned, middle = a * reference.middle.take(pair_ref), middle.take(pair)
-    b_x, b_y = np.empty((2, len(a))), np.empty((2, len(a)))
-    np.subtract(middle.real, turned.real, out=b_x[0])
-    np.add(middle.real, turned.real, out=b_x[1])
-    np.subtract(middle.imag, turned.imag, out=b_y[0])
-    np.add(middle.imag, turned.imag, out=b_y[1])
-    return _Wanted(a, _turns(step).take(pair) - reference.turns.take(pair_ref), b_x, b_y)
+    pair, pair_ref = _ranges(low, n_alike)
+    a = step.take(pair) / step_ref.take(pair_ref)
+    turned, middle = a * middle_ref.take(pair_ref), middle.take(pair)
+    return np.concatenate((a, -a)), np.concatenate((middle - turned, middle + turned))
 
 
-def _most_wanted(wanted: _Wanted, z: Complex, stars: StarMap, n_best: int) -> tuple[complex, complex]:
+def _ranges(low: Index, n: Index) -> tuple[Index, Index]:
+    """Give the numbers ``low[k], low[k] + 1, … low[k] + n[k] - 1`` of all k, behind the k of each."""
+    k = np.arange(len(n)).repeat(n)
+    return k, np.arange(len(k)) - (n.cumsum() - n - low).repeat(n)
+
+
+def _most_wanted(a: Complex, b: Complex, z: Complex, stars: StarMap, n_best: int) -> int:
     """Find, among the shifts with most votes, the one that brings most stars of the frame near reference stars."""
-    n = wanted.b_x.size
-    last = (1 << max(12, int(4 * n).bit_length())) - 1
-    right, down = _nearest_integer(wanted.b_x), _nearest_integer(wanted.b_y)
-    turn = _nearest_integer(wanted.turns).astype(np.intp) + _HALF_TURNS  # its place in the tables
-    turn_back = turn + _VOTE_TURNS  # half a circle more
-    votes = np.zeros(n, dtype=np.intp)
-    for half in (0, 1):  # two grids: what an edge of one divides, the other mostly keeps
+    size = 1 << max(12, int(4 * len(a)).bit_length())
+    votes = np.zeros(len(a), dtype=np.int64)
+    place = np.empty((3, len(a)))
+    np.multiply(np.arctan2(a.imag, a.real), _VOTE_TURNS / (2 * math.pi), out=place[0])
+    np.divide((b.real, b.imag), _VOTE_PX, out=place[1:])
+    for offset in (0.25, 0.75):  # two grids: what an edge of one divides, the other mostly keeps
+        turn, right, down = np.floor(place + offset).astype(np.int64)
         # cells share places of a table four times as long as the votes: a false neighbour now and then does no harm
-        cell = ((right + half) >> 1) * np.int32(19349663)
-        cell ^= ((down + half) >> 1) * np.int32(83492791)
-        cell[0] ^= _TURN_HASH[half].take(turn)
-        cell[1] ^= _TURN_HASH[half].take(turn_back)
-        cell &= last
-        place = cell.ravel().astype(np.intp)
-        votes += np.bincount(place, minlength=last + 1).take(place)
-    tried = _largest(votes, n_best)
-    b = wanted.b_x.take(tried) * _HALF_PX + 1j * (wanted.b_y.take(tried) * _HALF_PX)
-    pair = tried % len(wanted.a)
-    a = np.where(tried == pair, 1.0, -1.0) * wanted.a.take(pair)
-    best = np.argmax(_count_near(z, a, b, stars))
-    return complex(a[best]), complex(b[best])
-
-
-def _nearest_integer(values: Float) -> NDArray[np.int32]:
-    values = values + 0.5
-    return np.floor(values, out=values).astype(np.int32)
-
-
-def _largest(values: Index, n: int) -> Index:
-    """Give the places of the n largest of some positive counts, the largest first, equal ones in their order."""
-    least = int(values.max())
-    while least > 0 and np.count_nonzero(values >= least) < n:
-        least //= 2
-    places = np.flatnonzero(values >= least)
-    return places[np.argsort(-values[places], kind="stable")[:n]]
-
-
-def _count_near(z: Complex, a: Complex, b: Complex, stars: StarMap) -> Index:
-    """Count, for each shift, the stars of the frame that come to lie in cells near a reference star."""
-    n_rows, n_columns = stars.near_star.shape
-    turn = 1 / (a * _CELL_PX)
-    start = stars.origin - b * turn
-    # column and row in one array of real numbers: complex ones would take half as long again
-    from_x, from_y = np.concatenate((turn.real, turn.imag)), np.concatenate((-turn.imag, turn.real))
-    cell = from_x[:, np.newaxis] * z.real.copy()
-    cell += from_y[:, np.newaxis] * z.imag.copy()
-    cell += np.concatenate((start.real, start.imag))[:, np.newaxis]
-    column, row = cell[: len(a)], cell[len(a) :]
-    column.clip(0, n_columns - 1, out=column)
-    row.clip(0, n_rows - 1, out=row)
-    place = row.astype(np.int32) * np.int32(n_columns)
-    place += column.astype(np.int32)
-    n_near: Index = stars.near_star.ravel().take(place).sum(axis=1, dtype=np.intp)
-    return n_near
+        cell = (turn % _VOTE_TURNS * 73856093 ^ right * 19349663 ^ down * 83492791) & (size - 1)
+        votes += np.bincount(cell, minlength=size).take(cell)
+    tried = np.argsort(-np.minimum(votes, 32767).astype(np.int16), kind="stable")[:n_best]
+    at_ref = (z - b[tried, np.newaxis]) * (1 / a[tried, np.newaxis])
+    row, column = _cells(at_ref, stars)
+    row *= stars.near_star.shape[1]
+    row += column
+    n_near = np.count_nonzero(stars.near_star.ravel().take(row), axis=1)
+    return int(tried[np.argmax(n_near)])
 
 
 def accept(z: Complex, z_ref: Complex, a: complex, b: complex, stars: StarMap, *, n_tried: int) -> Shift | None:
@@ -345,10 +266,8 @@ def _pairs_near(z: Complex, z_to: Complex, within_px: float) -> tuple[Index, Ind
     by_x, by_x_to = z.real.argsort(), z_to.real.argsort()
     x, x_to = z.real.take(by_x), z_to.real.take(by_x_to)
     low = x_to.searchsorted(x - within_px)
-    n_beside = x_to.searchsorted(x + within_px) - low
-    end = n_beside.cumsum()
-    i = by_x.repeat(n_beside)
-    j = by_x_to.take(np.arange(len(i)) - (end - n_beside - low).repeat(n_beside))
+    i, j = _ranges(low, x_to.searchsorted(x + within_px) - low)
+    i, j = by_x.take(i), by_x_to.take(j)
     near = np.flatnonzero(length2(z.take(i) - z_to.take(j)) < within_px**2)
     pair = i.take(near) * len(z_to) + j.take(near)
     pair.sort()
