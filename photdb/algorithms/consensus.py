@@ -269,6 +269,8 @@ def _pairs_near(z: Complex, z_to: Complex, within_px: float) -> tuple[Index, Ind
     i, j = _ranges(low, x_to.searchsorted(x + within_px) - low)
     i, j = by_x.take(i), by_x_to.take(j)
     near = np.flatnonzero(length2(z.take(i) - z_to.take(j)) < within_px**2)
+    if len(near) == 0:
+        return near, near
     pair = i.take(near) * len(z_to) + j.take(near)
     pair.sort()
     i, j = np.divmod(pair, len(z_to))
