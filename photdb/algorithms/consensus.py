@@ -34,7 +34,7 @@ _SHORTEST_PAIR_PX = 20.0
 _VOTE_PX, _VOTE_TURNS = 12.0, 240  # a vote's cell: 12 px by 12 px by 1.5°
 _CELL_PX = 2
 _DRIFT_PX = 5.0  # how far a shift may be sharpened before pairs that came near are looked for anew
-_LEAST_LOG = -math.log(sys.float_info.max)
+_LEAST_LOG = -math.log(sys.float_info.max)  # the chance of less than this is 0
 
 
 class Shift(NamedTuple):
@@ -75,7 +75,7 @@ def _cells(z: Complex, stars: StarMap) -> tuple[Index, Index]:
     return row.clip(0, n_rows - 1).astype(np.intp), column.clip(0, n_columns - 1).astype(np.intp)
 
 
-def search(z: Complex, z_ref: Complex, stars: StarMap, *, n_bright: int, n_best: int) -> Shift | None:
+def search(z: Complex, z_ref: Complex, stars: StarMap, *, n_bright: int, n_best: int = 64) -> Shift | None:
     """Find the shift that pairs of the brightest stars vote for and all stars bear out.
 
     Votes of triangles go back to Groth (1986, AJ 91, 1244); with a scale known to a percent, pairs are enough.
@@ -226,6 +226,7 @@ def accept(z: Complex, z_ref: Complex, a: complex, b: complex, stars: StarMap, *
 
 def _chance_of(n: int, expected: float) -> float:
     """Give the probability of n events or more (Poisson) where fewer are expected; 1 where not."""
+    # not `scipy.special.gammainc`: its import alone takes as long as a hundred frames
     if expected >= n:
         return 1.0
     log_term = n * math.log(expected) - expected - math.lgamma(n)

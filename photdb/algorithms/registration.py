@@ -34,8 +34,7 @@ MIN_MATCHED: Final = 6
 #: Stars of the two lists nearer than this to each other with no shift at all may be hot pixels.
 COINCIDENCE_PX: Final = 0.3
 
-# stars whose pairs vote, and how many shifts are tried on all stars; more of them if the first agree on nothing
-_FEW, _BRIGHT, _MORE = ({"n_bright": b, "n_best": n} for b, n in ((12, 16), (30, 64), (75, 64)))
+_FEW, _BRIGHT, _MORE = 12, 30, 75  # stars whose pairs vote; more of them if the first agree on nothing, or on little
 _CLIP = 3.5
 _LEAST_ERROR_PX = 0.01
 _FLOOR = 0.3  # a/b of the variance a + b·(median flux/flux) where too few stars show it
@@ -131,14 +130,30 @@ def register(x_px: ArrayLike, y_px: ArrayLike, flux_adu: ArrayLike, reference: R
         still = accept(z, z_ref, 1.0 + 0.0j, 0.0j, reference.map, n_tried=1)
     if still is not None:
         return _fit(z, flux, z_ref, still)
-    if found is None and max(len(moving), len(moving_ref)) > _BRIGHT["n_bright"]:
-        found = search(moving, moving_ref, reference.map, **_MORE)
+    if found is None and max(len(moving), len(moving_ref)) > _BRIGHT:
+        found = search(moving, moving_ref, reference.map, n_bright=_MORE)
     if found is None:
         return NO_MATCH
     if len(fixed):  # all stars take part now
         i, j = mutual_nearest(z, found.a * z_ref + found.b, found.tolerance_px)
         found = found._replace(i=i, j=j)
     return _fit(z, flux, z_ref, found)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Star lists of some frames and of the reference frame, arrays (n, 3) of x, y and flux: the work of one task."""
+
+    frames: tuple[Float, ...]
+    reference: Float
+    width_px: int
+    height_px: int
+
+
+def register_batch(batch: Batch) -> list[Registration]:
+    """Find the shifts of some frames. It stands here so that a worker process need not import the database."""
+    reference = prepare(*batch.reference.T, width_px=batch.width_px, height_px=batch.height_px)
+    return [register(stars[:, 0], stars[:, 1], stars[:, 2], reference) for stars in batch.frames]
 
 
 def choose_reference(
@@ -223,13 +238,16 @@ def _brightest(
 
 
 def _search(z: Complex, z_ref: Complex, stars: StarMap) -> Shift | None:
-    """Search with the brightest stars, at first with very few of them.
+    """Search with the brightest stars, and with very few of them first, which takes half the time.
 
-    What few stars agree on is taken only if most stars bear it out: then no other shift can match as many.
+    What few agree on is taken only if more than half of all stars bear it out: many would agree on the same.
     """
     n = min(len(z), len(z_ref))
-    found = search(z, z_ref, stars, **_FEW) if n > _BRIGHT["n_bright"] else None
-    return found if found is not None and 2 * len(found.i) > n else search(z, z_ref, stars, **_BRIGHT)
+    if n > _BRIGHT:
+        found = search(z, z_ref, stars, n_bright=_FEW, n_best=16)
+        if found is not None and 2 * len(found.i) > n:
+            return found
+    return search(z, z_ref, stars, n_bright=_BRIGHT)
 
 
 def _leaves_behind(moved: Registration, shift: Shift, fixed: Complex, fixed_ref: Complex) -> bool:

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,19 +20,14 @@ from photdb.store.currency import digest
 from photdb.store.project import Project
 from photdb.wording import count, numbers
 
+if TYPE_CHECKING:
+    from photdb.algorithms.registration import Registration
+
 Stars = NDArray[np.float64]
 
 _CHUNK = 32
-_S_PER_FRAME = 0.002
+_S_PER_FRAME = 0.0005
 _COLUMNS = ("dx_px", "dy_px", "rotation_deg", "scale", "n_matched", "residual_px")
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    frames: tuple[tuple[int, Stars], ...]
-    reference: Stars
-    width_px: int
-    height_px: int
 
 
 def plan(project: Project, params: dict[str, Any]) -> Plan:
@@ -99,6 +94,8 @@ def run(project: Project, plan: Plan, session: Session) -> None:
     PhotdbError
         No frame has stars enough to be the reference frame.
     """
+    from photdb.algorithms.registration import Batch, register_batch
+
     connection = project.connection
     size = connection.execute(schema.project.select()).one()
     reference_id = reference_frame(connection)
@@ -111,23 +108,34 @@ def run(project: Project, plan: Plan, session: Session) -> None:
     excluded, region = plan.params["exclude"], plan.params["region"]
     none = np.empty((0, 3))
     reference = _outside(stars.get(reference_id, none), excluded, region)
-    frames = [(frame_id, _outside(stars.get(frame_id, none), excluded, None)) for frame_id in plan.work]
-    tasks = [
-        _Task(tuple(frames[i : i + _CHUNK]), reference, size.width_px, size.height_px)
-        for i in range(0, len(frames), _CHUNK)
+    chunks = [plan.work[i : i + _CHUNK] for i in range(0, len(plan.work), _CHUNK)]
+    batches = [
+        Batch(
+            tuple(_outside(stars.get(frame_id, none), excluded, None) for frame_id in chunk),
+            reference,
+            size.width_px,
+            size.height_px,
+        )
+        for chunk in chunks
     ]
     stars_of = dict(driver(connection).execute("SELECT frame_id, detection_digest FROM frame_quality").fetchall())
 
-    def save(connection: Connection, batches: list[list[tuple[Any, ...]]]) -> None:
+    def save(connection: Connection, done: "list[tuple[list[int], list[Registration]]]") -> None:
         rows = [
-            (frame_id, _input(plan.params, stars_of[frame_id], stars_of[reference_id]), *values)
-            for batch in batches
-            for frame_id, *values in batch
+            (
+                frame_id,
+                _input(plan.params, stars_of[frame_id], stars_of[reference_id]),
+                *(getattr(found, name) for name in _COLUMNS),
+                int(found.flags),
+            )
+            for frame_ids, shifts in done
+            for frame_id, found in zip(frame_ids, shifts, strict=True)
         ]
         replace_rows(connection, "shift", ("frame_id", "input", *_COLUMNS, "flags"), rows)
 
-    results = session.workers.run(_register_frames, tasks, estimate_s=len(frames) * _S_PER_FRAME)
-    save_in_batches(project, session, "shifts", ((len(r), r) for r in results), len(frames), save)
+    shifts = session.workers.run(register_batch, batches, estimate_s=len(plan.work) * _S_PER_FRAME)
+    done = ((len(ids), (ids, found)) for ids, found in zip(chunks, shifts, strict=True))
+    save_in_batches(project, session, "shifts", done, len(plan.work), save)
 
 
 def reference_frame(connection: Connection) -> int | None:
@@ -237,14 +245,3 @@ def _outside(stars: Stars, excluded: list[Region], region: Region | None) -> Sta
         x0, y0, x1, y1 = region
         keep &= (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)
     return stars[keep]
-
-
-def _register_frames(task: _Task) -> list[tuple[Any, ...]]:
-    from photdb.algorithms.registration import prepare, register
-
-    reference = prepare(*task.reference.T, width_px=task.width_px, height_px=task.height_px)
-    out = []
-    for frame_id, stars in task.frames:
-        found = register(stars[:, 0], stars[:, 1], stars[:, 2], reference)
-        out.append((frame_id, *(getattr(found, name) for name in _COLUMNS), int(found.flags)))
-    return out
