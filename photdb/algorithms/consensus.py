@@ -34,6 +34,7 @@ _SHORTEST_PAIR_PX = 20.0
 _VOTE_PX, _VOTE_TURNS = 12.0, 240  # a vote's cell: 12 px by 12 px by 1.5°
 _CELL_PX = 2
 _DRIFT_PX = 5.0  # how far a shift may be sharpened before pairs that came near are looked for anew
+_DOUBT_PX = 0.5  # how much the start of a fit may change distances at its end
 _LEAST_LOG = -math.log(sys.float_info.max)  # the chance of less than this is 0
 
 
@@ -45,6 +46,7 @@ class Shift(NamedTuple):
     tolerance_px: float  # the distance within which matches are to be believed
     i: Index  # each other's nearest within it
     j: Index
+    firm: bool  # the fit kept its matches, none of them near the limit: another start would have led here too
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,15 +201,17 @@ def accept(z: Complex, z_ref: Complex, a: complex, b: complex, stars: StarMap, *
     near = _pairs_near(z, start, wide_px + _DRIFT_PX + 1)
     for within_px in (_COARSE_TOLERANCE_PX, TOLERANCES_PX[0]):
         i, j, _ = _each_others_nearest(z, moved, *near, within_px)
-        if len(i) < 3:
+        n_fitted = len(i)
+        if n_fitted < 3:
             return None
-        a, b = least_squares(z[i], z_ref[j], np.full(len(i), 100.0))
+        a, b = least_squares(z[i], z_ref[j], np.full(n_fitted, 100.0))
         moved = a * z_ref + b
         if np.abs(moved - start).max() > _DRIFT_PX:
             start, near = moved, _pairs_near(z, moved, wide_px + _DRIFT_PX + 1)
     if abs(abs(a) - 1) > 1.5 * SCALE_RANGE:
         return None
-    i, j, distance2 = _each_others_nearest(z, moved, *near, TOLERANCES_PX[0])
+    i, j, distance2 = _each_others_nearest(z, moved, *near, TOLERANCES_PX[0] + _DOUBT_PX)
+    firm = len(i) == n_fitted and not (distance2 > (TOLERANCES_PX[0] - _DOUBT_PX) ** 2).any()
     near2 = length2(z.take(near[0]) - moved.take(near[1]))
     n_beside = np.count_nonzero(near2 < wide_px**2) - np.count_nonzero(near2 < _COARSE_TOLERANCE_PX**2)
     per_px2 = (n_beside + 1) / (wide_px**2 - _COARSE_TOLERANCE_PX**2)
@@ -221,7 +225,7 @@ def accept(z: Complex, z_ref: Complex, a: complex, b: complex, stars: StarMap, *
     if least > MAX_CHANCE:
         return None
     keep = distance2 < tolerance_px**2
-    return Shift(a, b, tolerance_px, i[keep], j[keep])
+    return Shift(a, b, tolerance_px, i[keep], j[keep], bool(firm))
 
 
 def _chance_of(n: int, expected: float) -> float:

@@ -240,12 +240,13 @@ def _brightest(
 def _search(z: Complex, z_ref: Complex, stars: StarMap) -> Shift | None:
     """Search with the brightest stars, and with very few of them first, which takes half the time.
 
-    What few agree on is taken only if more than half of all stars bear it out: many would agree on the same.
+    What few agree on is taken only if more than half of all stars bear it out, with no match in doubt: many would
+    agree on the same, to the last bit.
     """
     n = min(len(z), len(z_ref))
     if n > _BRIGHT:
         found = search(z, z_ref, stars, n_bright=_FEW, n_best=16)
-        if found is not None and 2 * len(found.i) > n:
+        if found is not None and found.firm and 2 * len(found.i) > n:
             return found
     return search(z, z_ref, stars, n_bright=_BRIGHT)
 
@@ -265,7 +266,7 @@ def _leaves_behind(moved: Registration, shift: Shift, fixed: Complex, fixed_ref:
 
 def _fit(z: Complex, flux: Float, z_ref: Complex, shift: Shift) -> Registration:
     """Fit the shift to the matches of one that was found."""
-    a, b, _, i, j = shift
+    a, b, _, i, j, _ = shift
     if len(i) < 3:
         return NO_MATCH
     z, z_ref, flux = z[i], z_ref[j], flux[i]
