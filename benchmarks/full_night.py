@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.nights import Night
@@ -25,13 +26,13 @@ STAGES = ("qc", "shifts", "measure")
 def full_night(night: Night, folder: Path, rounds: int, say: Say) -> tuple[str, list[str]]:
     """Measure the night; gives the table of photdb's commands, and lines on what the issue asks."""
     warm(night.frames)
-    added = Night(**{**night.__dict__, "stars": night.stars[:-1]})
+    twelve = without_added(night)
     programs: dict[str, Callable[[], Mapping[str, float]]] = {}
     for n in (1, 2):
-        programs[f"plain read, {n} process{'es' * (n > 1)}"] = _plain(night, folder, n, say)
-        programs[f"photdb -j {n}, one script"] = photdb_inside(added, folder, n, say)
-        programs[f"photdb -j {n}, command by command"] = photdb_typed(added, folder, n, say)
-    programs["changes"] = _changes(night, folder, say)
+        programs[f"plain read, {n} process{'es' * (n > 1)}"] = plain_read(night, folder, n, say)
+        programs[f"photdb -j {n}, one script"] = photdb_inside(twelve, folder, n, say)
+        programs[f"photdb -j {n}, command by command"] = photdb_typed(twelve, folder, n, say)
+    programs["changes"] = changes(night, folder, say)
     found = in_turns(programs, rounds)
     for name, figures in found.items():
         if "failed" in figures:
@@ -52,14 +53,19 @@ def full_night(night: Night, folder: Path, rounds: int, say: Say) -> tuple[str, 
         took = found["changes"][change].median
         lines.append(f"| {change}: of a full run (qc, shifts, measure), -j 1 | {took / full:.2f} | ≤ 0.33 |")
     ours = {name: figures for name, figures in found.items() if name.startswith("photdb")}
-    return command_table(ours), lines + _memory(added, folder, say)
+    return command_table(ours), lines + _memory(twelve, folder, say)
+
+
+def without_added(night: Night) -> Night:
+    """Give the night without the star that is to be added."""
+    return replace(night, stars=night.stars[:-1])
 
 
 def _sum(figures: dict[str, Times], names: tuple[str, ...]) -> float:
     return sum(figures[name].median for name in names)
 
 
-def _plain(night: Night, folder: Path, n: int, say: Say) -> Callable[[], Mapping[str, float]]:
+def plain_read(night: Night, folder: Path, n: int, say: Say) -> Callable[[], Mapping[str, float]]:
     """Make what reads all frames in n processes, each its part: `inside` is that of the slowest without imports."""
     parts = [(night.write_job(folder / f"part{k}-{n}.json", part=slice(k, None, n)), folder / f"{k}") for k in range(n)]
 
@@ -74,13 +80,13 @@ def _plain(night: Night, folder: Path, n: int, say: Say) -> Callable[[], Mapping
     return program
 
 
-def _changes(night: Night, folder: Path, say: Say) -> Callable[[], Mapping[str, float]]:
+def changes(night: Night, folder: Path, say: Say) -> Callable[[], Mapping[str, float]]:
     """Make what adds a reference to the measured night, or changes its apertures: `measure` alone, in one script."""
     project, copy = folder / f"{night.name}.photdb", folder / "changed.photdb"
     spec, out = folder / "change.spec", folder / "change.out"
     annulus = [f"{night.annulus[0]:g}", f"{night.annulus[1]:g}"]
     x, y = night.stars[-1]
-    changes = {
+    sessions = {
         "adding a reference": [
             ["select", "reference", "added", "--at", "1", f"{x:.2f}", f"{y:.2f}"],
             ["measure", "-j", "1"],
@@ -90,7 +96,7 @@ def _changes(night: Night, folder: Path, say: Say) -> Callable[[], Mapping[str, 
 
     def program() -> Mapping[str, float]:
         took = {}
-        for name, commands in changes.items():
+        for name, commands in sessions.items():
             say(f"{night.name}: {name}")
             shutil.copy2(project, copy)
             content = {"commands": commands, "project": str(copy), "modules": str(folder / "photdb.modules")}

@@ -53,7 +53,7 @@ def on_common(mag: Floats, other: Floats, n_asteroids: int) -> tuple[float, floa
 
 
 def photdb_fluxes(project: Path, frames: list[str], n_stars: int, n_asteroids: int, radii: list[float]) -> Floats:
-    """Read a project's fluxes in the order of a peer's: of accepted frames; sources S0 … then A0 …"""
+    """Read a project's fluxes of accepted frames as a peer gives them; its sources are S0, S1, …, then A0, …."""
     place = {Path(path).name: i for i, path in enumerate(frames)}
     labels = [f"S{k}" for k in range(n_stars)] + [f"A{k}" for k in range(n_asteroids)]
     fluxes = np.full((len(frames), len(labels), len(radii)), np.nan)

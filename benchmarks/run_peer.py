@@ -46,9 +46,7 @@ def main(name: str, job_path: str, out: str, modules: str | None = None) -> None
     cpu = time.process_time()
     fluxes = peer.measure(job)
     seconds, cpu = time.perf_counter() - imported, time.process_time() - cpu
-    np.savez(
-        out, fluxes=fluxes, seconds=seconds, cpu_seconds=cpu, import_seconds=imported - START, peak_mib=peak_mib()
-    )
+    np.savez(out, fluxes=fluxes, seconds=seconds, cpu_seconds=cpu, import_seconds=imported - START, peak_mib=peak_mib())
     if known and not known.exists():
         known.write_text(json.dumps([m for m in sys.modules if not m.startswith("_")]))
 

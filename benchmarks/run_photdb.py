@@ -1,7 +1,7 @@
 """Run commands of photdb in this process, timing imports and each command apart: `run_photdb SPEC OUT`.
 
-SPEC is a JSON file with the list of commands, the project's path, and optionally `modules`: see `run_peer`. OUT gets the
-seconds of each command by its name (added up where there are several), of the imports, and the peak memory.
+SPEC is a JSON file with the list of commands, the project's path, and optionally `modules`: see `run_peer`. OUT gets
+the seconds of each command by its name (added up where there are several), of the imports, and the peak memory.
 """
 
 import contextlib

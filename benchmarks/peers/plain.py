@@ -1,4 +1,4 @@
-"""The plain read: each frame with astropy, and its minimum and maximum. Nothing can be faster and look at all pixels."""
+"""The plain read: each frame with astropy, and its minimum and maximum: the least that looks at all pixels."""
 
 import numpy as np
 from astropy.io import fits

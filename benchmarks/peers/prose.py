@@ -18,7 +18,6 @@ from prose import FITSImage, Sequence, blocks  # noqa: E402
 from prose.core.source import Sources  # noqa: E402
 
 
-
 def measure(job):
     """Measure all frames that prose does not discard."""
 
