@@ -23,15 +23,24 @@ def curves(fluxes: Floats, n_asteroids: int) -> Floats:
     return mag
 
 
+def _steps(mag: Floats, n_asteroids: int) -> Floats:
+    """Differences whose scatter is that of one point."""
+    order, factor = (2, 6.0) if n_asteroids else (1, 2.0)
+    steps: Floats = np.diff(mag[np.isfinite(mag)], order) / np.sqrt(factor)
+    return steps
+
+
+def _scatter_mmag(steps: Floats) -> Floats:
+    """Robust scatter along the last axis, mmag."""
+    middle = np.median(steps, axis=-1, keepdims=True)
+    scatter: Floats = 1482.6 * np.median(np.abs(steps - middle), axis=-1)
+    return scatter
+
+
 def noise_mmag(mag: Floats, n_asteroids: int) -> float:
     """Give the noise of one curve (frame,), without its NaN."""
-    mag = mag[np.isfinite(mag)]
-    order = 2 if n_asteroids else 1
-    if len(mag) < order + 3:
-        return float("nan")
-    steps = np.diff(mag, order)
-    mad = np.median(np.abs(steps - np.median(steps)))
-    return float(1000 * 1.4826 * mad / np.sqrt(6 if n_asteroids else 2))
+    steps = _steps(mag, n_asteroids)
+    return float(_scatter_mmag(steps)) if len(steps) > 2 else float("nan")
 
 
 def best(mag: Floats, n_asteroids: int) -> int:
@@ -45,11 +54,25 @@ def least_mmag(mag: Floats, n_asteroids: int) -> float:
     return noise_mmag(mag[:, best(mag, n_asteroids)], n_asteroids)
 
 
+def _common(mag: Floats, other: Floats, n_asteroids: int) -> tuple[Floats, Floats]:
+    """Give both curves, each at its best aperture, on the frames that both have."""
+    missing = np.isnan(mag).all(axis=1) | np.isnan(other).all(axis=1)
+    one, two = (m[~missing][:, best(m[~missing], n_asteroids)] for m in (mag, other))
+    both = np.isfinite(one + two)
+    return one[both], two[both]
+
+
 def on_common(mag: Floats, other: Floats, n_asteroids: int) -> tuple[float, float]:
     """Give the noise of two programs on the frames that both have, each at its own best aperture there."""
-    missing = np.isnan(mag).all(axis=1) | np.isnan(other).all(axis=1)
-    one, two = (least_mmag(np.where(missing[:, None], np.nan, m), n_asteroids) for m in (mag, other))
-    return one, two
+    one, two = _common(mag, other, n_asteroids)
+    return noise_mmag(one, n_asteroids), noise_mmag(two, n_asteroids)
+
+
+def sampling_error_mmag(mag: Floats, other: Floats, n_asteroids: int) -> float:
+    """Give the standard error of the difference of two programs' noises, from 2000 bootstrap samples of their steps."""
+    one, two = (_steps(m, n_asteroids) for m in _common(mag, other, n_asteroids))
+    drawn = np.random.default_rng(1).integers(0, len(one), (2000, len(one)))
+    return float(np.std(_scatter_mmag(one[drawn]) - _scatter_mmag(two[drawn])))
 
 
 def photdb_fluxes(project: Path, frames: list[str], n_stars: int, n_asteroids: int, radii: list[float]) -> Floats:

@@ -138,10 +138,12 @@ def tables(
     asked = []
     if "eloy" in curves:
         its, mine = noise.on_common(curves["eloy"], curves[OURS], n_asteroids)
+        error = noise.sampling_error_mmag(curves["eloy"], curves[OURS], n_asteroids)
         times = found["eloy"]["inside"].median / ours
         asked = [
             f"| {night.name}: eloy's time over photdb's, one core | {times:.1f} | ≥ 8 |",
-            f"| {night.name}: photdb's noise, mmag, and eloy's on the same frames | {mine:.2f} | ≤ {its:.2f} |",
+            f"| {night.name}: photdb's noise less eloy's on the same frames, mmag, ± sampling error"
+            f" | {mine:.2f} − {its:.2f} = {mine - its:.2f} ± {error:.2f} | ≤ 0 |",
         ]
     return "\n".join(lines) + "\n\n" + command_table({k: v for k, v in found.items() if k.startswith("photdb")}), asked
 
