@@ -46,6 +46,12 @@ def full_night(night: Night, folder: Path, rounds: int, say: Say) -> tuple[str, 
                 f"| qc + shifts + measure, -j {n}, {how}: s, and over the plain read of {read} s in {n} process"
                 f"{'es' * (n > 1)} | {took:.2f}, {took / read.median:.2f} × | ≤ 3 × |"
             )
+    cpu = _sum(found["photdb -j 1, one script"], tuple(f"{name} cpu" for name in STAGES))
+    read = found["plain read, 1 process"]["cpu"]
+    lines.append(
+        f"| the same in seconds of the processor, -j 1, one script, plain read {read}"
+        f" | {cpu:.2f}, {cpu / read.median:.2f} × | ≤ 3 × |"
+    )
     whole = found["photdb -j 2, command by command"]["whole"]
     lines.append(f"| {len(night.frames)} frames to solved curves, -j 2, command by command, s | {whole} | about 10 |")
     full = _sum(found["photdb -j 1, one script"], STAGES)
@@ -75,7 +81,9 @@ def plain_read(night: Night, folder: Path, n: int, say: Say) -> Callable[[], Map
         say(f"{night.name}: plain read in {n}")
         commands = [python("-m", "benchmarks.run_peer", "plain", job, out) for job, out in parts]
         whole = max(run_together(commands, cores=n))
-        return {"whole": whole, "inside": max(float(np.load(f"{out}.npz")["seconds"]) for _, out in parts)}
+        found = [np.load(f"{out}.npz") for _, out in parts]
+        inside, cpu = (max(float(one[unit]) for one in found) for unit in ("seconds", "cpu_seconds"))
+        return {"whole": whole, "inside": inside, "cpu": cpu}
 
     return program
 

@@ -1,7 +1,8 @@
 """Run commands of photdb in this process, timing imports and each command apart: `run_photdb SPEC OUT`.
 
 SPEC is a JSON file with the list of commands, the project's path, and optionally `modules`: see `run_peer`. OUT gets
-the seconds of each command by its name (added up where there are several), of the imports, and the peak memory.
+the seconds of each command by its name (added up where there are several) and those of the processor as `NAME cpu`, of
+the imports, and the peak memory.
 """
 
 import contextlib
@@ -28,12 +29,13 @@ def main(spec_path: str, out: str) -> None:
     took: dict[str, float] = {"imports": imported - START}
     for name, *arguments in spec["commands"]:
         said = io.StringIO()
-        start = time.perf_counter()
+        start, processor = time.perf_counter(), time.process_time()
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
             code = cli.main([name, *arguments, "-p", spec["project"]], "photdb", standalone_mode=False)
         if code:
             sys.exit(said.getvalue() or f"photdb {name} ended with {code}")
         took[name] = took.get(name, 0.0) + time.perf_counter() - start
+        took[f"{name} cpu"] = took.get(f"{name} cpu", 0.0) + time.process_time() - processor
     took["peak_mib"] = peak_mib()
     Path(out).write_text(json.dumps(took))
     if known and not known.exists():

@@ -39,7 +39,7 @@ def peer_program(peer: str, night: Night, folder: Path, say: Say) -> Callable[[]
             run(command)
         whole = run(command)
         with np.load(out) as found:
-            return {"whole": whole, "inside": float(found["seconds"])}
+            return {"whole": whole, "inside": float(found["seconds"]), "cpu": float(found["cpu_seconds"])}
 
     return program
 
@@ -59,7 +59,8 @@ def photdb_inside(night: Night, folder: Path, n_workers: int, say: Say) -> Calla
             project.unlink()
         whole = run(python("-m", "benchmarks.run_photdb", spec, out), cores=n_workers)
         took: dict[str, float] = json.loads(out.read_text())
-        return took | {"whole": whole, "inside": sum(took[name] for name in FLUXES)}
+        inside, cpu = (sum(took[name + unit] for name in FLUXES) for unit in ("", " cpu"))
+        return took | {"whole": whole, "inside": inside, "cpu": cpu}
 
     return program
 
@@ -116,24 +117,28 @@ def tables(
     ours = found[OURS]["inside"].median
     plain = found["plain"]["inside"].median if "plain" in found and "plain" not in absent else float("nan")
     lines = [
-        "| program | whole script, s | without imports, s | ms a frame | × photdb | × plain read | frames | noise, mmag"
-        " | on common frames: its / photdb's |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "| program | whole script, s | without imports, s | of the processor | ms a frame | × photdb | × plain read"
+        " | frames | noise, mmag | on common frames: its / photdb's |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for name in [*found, *(absent.keys() - found.keys())]:
         label = NAMES.get(name, name)
         if name in absent:
-            lines.append(f"| {label} | not run: {absent[name]} | | | | | | | |")
+            lines.append(f"| {label} | not run: {absent[name]} | | | | | | | | |")
             continue
-        cells = [str(found[name]["whole"]), *[""] * 7]
+        cells = [str(found[name]["whole"]), *[""] * 8]
         if (inside := found[name].get("inside")) is not None:
-            cells[1:3] = [str(inside), f"{1000 * inside.median / len(night.frames):.1f}"]
-            cells[3:5] = [f"{inside.median / ours:.2f}", f"{inside.median / plain:.1f}"]
+            cells[1:4] = [
+                str(inside),
+                f"{found[name]['cpu'].median:.2f}",
+                f"{1000 * inside.median / len(night.frames):.1f}",
+            ]
+            cells[4:6] = [f"{inside.median / ours:.2f}", f"{inside.median / plain:.1f}"]
         if name in curves:
             mag = curves[name]
             measured = np.isfinite(mag[:, noise.best(mag, n_asteroids)])
-            cells[5:7] = [f"{measured.sum()} of {len(mag)}", f"{noise.least_mmag(mag, n_asteroids):.2f}"]
-            cells[7] = "{:.2f} / {:.2f}".format(*noise.on_common(mag, curves[OURS], n_asteroids))
+            cells[6:8] = [f"{measured.sum()} of {len(mag)}", f"{noise.least_mmag(mag, n_asteroids):.2f}"]
+            cells[8] = "{:.2f} / {:.2f}".format(*noise.on_common(mag, curves[OURS], n_asteroids))
         lines.append(f"| {label} | " + " | ".join(cells) + " |")
     asked = []
     if "eloy" in curves:

@@ -40,13 +40,13 @@ def test_photdb_beside_the_plain_read(tmp_path: Path) -> None:
     assert "failed" not in found[side_by_side.OURS], found
     table, asked = side_by_side.tables(night, found, {"eloy": "not here"}, tmp_path)
     rows = [line.split("|")[1:-1] for line in table.split("\n\n")[0].splitlines()]
-    assert {len(row) for row in rows} == {9}
+    assert {len(row) for row in rows} == {10}
     assert [row[0].strip() for row in rows[2:]] == [
         "plain read (astropy, min, max)",
         "photdb -j 1, one script",
         "eloy 0.0.11b0",
     ]
-    assert re.fullmatch(r" \d of 8 ", rows[3][6])
+    assert re.fullmatch(r" \d of 8 ", rows[3][7])
     assert asked == []
 
     changed = full_night.changes(with_one_more, tmp_path, quiet)()
