@@ -91,7 +91,7 @@ def test_point_runs(name: str) -> None:
 
 
 def test_search_runs(tmp_path: Path) -> None:
-    from benchmarks.points import search_one
+    from benchmarks.kernels import search_one
 
     search_one(10, 2, 3, str(tmp_path / "out"))
     assert json.loads((tmp_path / "out").read_text())["seconds"] > 0
