@@ -144,9 +144,9 @@ def tables(
     if "eloy" in curves:
         its, mine = noise.on_common(curves["eloy"], curves[OURS], n_asteroids)
         error = noise.sampling_error_mmag(curves["eloy"], curves[OURS], n_asteroids)
-        times = found["eloy"]["inside"].median / ours
+        times, cpu = (found["eloy"][unit].median / found[OURS][unit].median for unit in ("inside", "cpu"))
         asked = [
-            f"| {night.name}: eloy's time over photdb's, one core | {times:.1f} | ≥ 8 |",
+            f"| {night.name}: eloy's time over photdb's, one core | {times:.1f} (processor {cpu:.1f}) | ≥ 8 |",
             f"| {night.name}: photdb's noise less eloy's on the same frames, mmag, ± sampling error"
             f" | {mine:.2f} − {its:.2f} = {mine - its:.2f} ± {error:.2f} | ≤ 0 |",
         ]
