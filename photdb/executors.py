@@ -1,30 +1,42 @@
-"""Where work on frames runs: in this process, or in a pool of processes; results come back in the order of the tasks.
+"""Where work on frames runs: in this process, in a pool of processes, or on a Dask cluster; results come in order.
 
-Everything behind it is a `concurrent.futures.Executor`, so that any other executor can take the place of the pool.
+Everything behind it is a `concurrent.futures.Executor`, and what happens when workers die is written once for all.
 Workers compute and read frames; only the calling process writes to the project.
 """
 
+import logging
+import multiprocessing
 import os
 import signal
+import sys
+import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
+from photdb import __version__
 from photdb.errors import PhotdbError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-#: Starting a pool takes about this long: shorter work is done in this process.
-POOL_START_S = 1.0
+#: Shorter work is done in this process: starting a pool takes about this long.
+POOL_START_S = 0.5
+#: How long to wait for a scheduler and for its first worker.
+CONNECT_S = 10.0
+#: So often a cluster is asked whether it has workers at all, while a result is waited for.
+_LOOK_S = 5.0
+#: A task that ends its worker so often, running alone, is not tried again.
+_ATTEMPTS = 3
 #: One thread each: the workers share the cores already.
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+_KEPT = "what was done is kept, and `photdb run` goes on"
 
 
 class Workers:
@@ -34,68 +46,137 @@ class Workers:
     ----------
     n_workers : int, optional
         How many processes; the cores by default. 1: everything runs in this process.
+    scheduler : str, optional
+        Address of the scheduler of a Dask cluster, such as ``tcp://host:8786``: its workers do the work.
+    preload : sequence of str
+        Modules that the processes of a pool need: imported once, for all of them.
     """
 
-    def __init__(self, n_workers: int | None = None) -> None:
+    def __init__(self, n_workers: int | None = None, scheduler: str | None = None, preload: Sequence[str] = ()) -> None:
         self.n_workers = n_workers or os.cpu_count() or 1
+        self.scheduler = scheduler
+        self._preload = list(preload)
         self._executor: Executor | None = None
+        self._client: Any = None
+        self._lost: tuple[type[BaseException], ...] = (BrokenProcessPool,)  # what futures raise whose worker died
         _keep_freed_memory()
+
+    def prepare(self, estimate_s: float) -> None:
+        """Let a pool get ready for so much work, while this process still reads what the work is."""
+        if self.scheduler is None and self._executor is None and self.n_workers > 1 and estimate_s >= POOL_START_S:
+            with _calm():
+                _context(self._preload)
 
     def run(
         self, function: Callable[[Task], Result], tasks: Sequence[Task], *, estimate_s: float = 0.0
     ) -> Iterator[Result]:
         """Yield `function(task)` for each task, in order.
 
+        When a worker dies, what it had begun is done again; nothing that came back is lost.
+
         Parameters
         ----------
         function : callable
             At module level, so that a worker process can import it.
         tasks : sequence
-            Its arguments.
+            Its arguments; the text of one is said where it ends each worker that takes it.
         estimate_s : float
             How long all of it would take here; a pool is started only for longer work.
 
         Raises
         ------
         PhotdbError
-            A worker process died.
+            A task ended several workers, or the cluster cannot be used.
         """
-        if self.n_workers == 1 or len(tasks) < 2 or (self._executor is None and estimate_s < POOL_START_S):
+        alone = self.n_workers == 1 or len(tasks) < 2 or (self._executor is None and estimate_s < POOL_START_S)
+        if not tasks or (self.scheduler is None and alone):
             yield from map(function, tasks)
             return
         if self._executor is None:
-            self._executor = self._pool()
-        waiting: deque[Future[Result]] = deque()
-        upcoming = iter(tasks)
+            self._start()
+        waiting: deque[tuple[Task, Future[Result]]] = deque()
         try:
             # A window, not all at once: results must not pile up in memory faster than they are saved.
-            for task in upcoming:
-                waiting.append(self._executor.submit(function, task))
+            for task in tasks:
+                waiting.append((task, self._submit(function, task)))
                 if len(waiting) >= 3 * self.n_workers:
-                    yield waiting.popleft().result()
+                    yield self._first(function, waiting)
             while waiting:
-                yield waiting.popleft().result()
-        except BrokenProcessPool as error:
-            raise PhotdbError("a worker process died: what was done is kept, and `photdb run` goes on") from error
+                yield self._first(function, waiting)
         finally:
-            for future in waiting:
+            for _, future in waiting:
                 future.cancel()
 
-    def _pool(self) -> Executor:
-        before = {name: os.environ.get(name) for name in _ONE_THREAD}
-        os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+    def _first(self, function: Callable[[Task], Result], waiting: deque[tuple[Task, Future[Result]]]) -> Result:
+        task, future = waiting.popleft()
         try:
-            # Spawned, not forked: a fork would share the project's file handles and locks.
-            pool = ProcessPoolExecutor(self.n_workers, mp_context=get_context("spawn"), initializer=_start_worker)
-            for _ in range(self.n_workers):
-                pool.submit(int)  # starts the processes now, in this environment
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    del os.environ[name]
-                else:
-                    os.environ[name] = value
-        return pool
+            return self._result(future)
+        except self._lost:
+            return self._again(function, task, waiting)
+
+    def _again(
+        self, function: Callable[[Task], Result], task: Task, waiting: deque[tuple[Task, Future[Result]]]
+    ) -> Result:
+        """Do a task whose worker died, alone, so that none but itself can end another; then those that died with it."""
+        for _ in range(_ATTEMPTS if self.scheduler is None else 1):  # Dask has tried it several times already
+            if self.scheduler is None:
+                wait([future for _, future in waiting])  # a broken pool ends all of them, but one after the other
+                self._stop(wait=False)
+                self._start()
+            try:
+                result = self._result(self._submit(function, task))
+            except self._lost as error:
+                died = error
+            else:
+                break
+        else:
+            raise PhotdbError(f"worker processes died, one after the other, over {task}: {_KEPT}") from died
+        for i, (other, future) in enumerate(waiting):
+            if future.done() and (future.cancelled() or isinstance(future.exception(), self._lost)):
+                waiting[i] = other, self._submit(function, other)
+        return result
+
+    def _submit(self, function: Callable[[Task], Result], task: Task) -> Future[Result]:
+        assert self._executor is not None  # noqa: S101 - `run` has started it
+        try:
+            return self._executor.submit(function, task)
+        except self._lost as error:
+            lost: Future[Result] = Future()
+            lost.set_exception(error)
+            return lost
+
+    def _result(self, future: Future[Result]) -> Result:
+        if self._client is None:
+            return future.result()
+        n_looks_in_vain = 0
+        while not wait([future], timeout=_LOOK_S).done:
+            # Dask waits for ever for new workers in the place of those that died.
+            n_looks_in_vain = 0 if _n_threads(self._client, self.scheduler) else n_looks_in_vain + 1
+            if n_looks_in_vain > 1:
+                raise PhotdbError(f"the Dask cluster at {self.scheduler} has no workers any more: {_KEPT}")
+        try:
+            return future.result()
+        except ImportError as error:
+            raise PhotdbError(f"a worker of the Dask cluster lacks what photdb needs ({error}): {_KEPT}") from error
+
+    def _start(self) -> None:
+        if self.scheduler is None:
+            self._executor = _pool(self.n_workers, self._preload)
+            return
+        self._client = connect(self.scheduler)
+        from distributed import KilledWorker
+        from distributed.comm import CommClosedError
+
+        self._lost = (CancelledError, KilledWorker, CommClosedError)
+        self.n_workers = _n_threads(self._client, self.scheduler)
+        self._executor = self._client.get_executor(pure=False)
+
+    def _stop(self, *, wait: bool) -> None:
+        if self._client is not None:
+            self._client.close(timeout=CONNECT_S)  # lets go of what is still waiting
+        elif self._executor is not None:
+            self._executor.shutdown(wait=wait, cancel_futures=True)
+        self._client = self._executor = None
 
     def __enter__(self) -> Self:
         return self
@@ -103,15 +184,67 @@ class Workers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._executor is not None:
-            self._executor.shutdown(wait=kind is None, cancel_futures=True)
-            self._executor = None
+        self._stop(wait=kind is None)
+
+
+# --- a pool of processes ----------------------------------------------------------------------------------------------
+def _pool(n_workers: int, preload: list[str]) -> Executor:
+    with _calm():
+        pool = ProcessPoolExecutor(n_workers, mp_context=_context(preload), initializer=_start_worker)
+        for _ in range(n_workers):
+            pool.submit(int)  # starts the processes now, in this environment
+    return pool
+
+
+def _context(preload: list[str]) -> Any:
+    """Give the way in which processes are started.
+
+    They are not forked from this one: that would share the project's file handles and locks. Where there can be one, a
+    server that has imported what they need, once, is forked instead; it starts getting ready now.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    from multiprocessing import forkserver
+
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(preload)
+    forkserver.ensure_running()
+    return context
+
+
+class _calm:
+    """Processes started within have one thread for linear algebra, and leave Ctrl-C to this one from the beginning."""
+
+    def __enter__(self) -> None:
+        self._before = {name: os.environ.get(name) for name in _ONE_THREAD}
+        os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+        self._main = threading.current_thread() is threading.main_thread()  # nobody else may handle signals
+        if self._main:
+            self._handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def __exit__(self, *_: object) -> None:
+        if self._main:
+            signal.signal(signal.SIGINT, self._handler)
+        for name, value in self._before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _start_worker() -> None:
     # Ctrl-C reaches the whole group of processes; the main one decides and tells the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _keep_freed_memory()
+
+
+def _end_with_parent() -> None:
+    """End this worker when the main process was killed: nobody else would, and it would wait for tasks for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _keep_freed_memory() -> None:
@@ -121,3 +254,74 @@ def _keep_freed_memory() -> None:
     time of numpy's temporaries; other C libraries do as they did.
     """
     np.empty(16 << 20, np.uint8)
+
+
+# --- a Dask cluster ---------------------------------------------------------------------------------------------------
+def connect(scheduler: str) -> Any:
+    """Give a `distributed.Client` of a cluster whose workers can do photdb's work.
+
+    Raises
+    ------
+    PhotdbError
+        `distributed` is not installed, nobody answers there, there are no workers, or they lack photdb or have other
+        versions than this process, with which results could differ.
+    """
+    try:
+        import distributed
+    except ImportError as error:
+        raise PhotdbError("--scheduler needs the package distributed: pip install 'photdb[dask]'") from error
+    for name in [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "distributed"]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is said by us, in a sentence
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # other versions: see below
+            client = distributed.Client(scheduler, timeout=CONNECT_S, set_as_default=False)
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        raise PhotdbError(
+            f"no Dask scheduler answers at {scheduler}: is the address right, and is it running?"
+        ) from error
+    try:
+        _check_workers(client, scheduler)
+    except BaseException:
+        client.close(timeout=CONNECT_S)
+        raise
+    return client
+
+
+def _check_workers(client: Any, scheduler: str) -> None:
+    try:
+        client.wait_for_workers(1, timeout=CONNECT_S)
+    except TimeoutError as error:
+        raise PhotdbError(
+            f"the Dask cluster at {scheduler} has no workers: start some with `dask worker {scheduler}`"
+        ) from error
+    here = versions()
+    for worker, there in client.run(versions, on_error="return").items():
+        if isinstance(there, ImportError):
+            raise PhotdbError(
+                f"the Dask worker {worker} cannot import photdb ({there}): install the same version there, with its"
+                " extra dask"
+            )
+        if isinstance(there, Exception):
+            raise PhotdbError(f"the Dask worker {worker} cannot be used: {type(there).__name__} {there}")
+        if other := [
+            f"{name} {there.get(name)} instead of {here[name]}" for name in here if there.get(name) != here[name]
+        ]:
+            raise PhotdbError(f"the Dask worker {worker} has {', '.join(other)}: results could differ")
+
+
+def versions() -> dict[str, str]:
+    """Give the versions of what results and their transport depend on."""
+    from importlib.metadata import version
+
+    names = ("numpy", "scipy", "astropy", "dask", "distributed")
+    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    return {"photdb": __version__, "Python": python, **{name: version(name) for name in names}}
+
+
+def _n_threads(client: Any, scheduler: str | None) -> int:
+    """Count how many tasks the cluster can do at a time."""
+    try:
+        return sum(client.nthreads().values())
+    except (OSError, TimeoutError, CancelledError) as error:
+        raise PhotdbError(f"the Dask scheduler at {scheduler} does not answer any more: {_KEPT}") from error

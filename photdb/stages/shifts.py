@@ -9,7 +9,9 @@ from sqlalchemy import Connection, update
 
 from photdb.errors import PhotdbError
 from photdb.stages import STAGES, Plan
-from photdb.stages.qc import Region, check_region
+from photdb.stages.matching import SHIFT, MatchTask, Stars, register_frames
+from photdb.stages.pixels import Region
+from photdb.stages.qc import check_region
 from photdb.stages.runner import Session, save_in_batches
 from photdb.store import schema
 from photdb.store.arrays import Frames, columns, read_by_frame, read_frames, replace_rows
@@ -18,19 +20,8 @@ from photdb.store.currency import digest
 from photdb.store.project import Project
 from photdb.wording import count, numbers
 
-Stars = NDArray[np.float64]
-
 _CHUNK = 32
 _S_PER_FRAME = 0.002
-_COLUMNS = ("dx_px", "dy_px", "rotation_deg", "scale", "n_matched", "residual_px")
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    frames: tuple[tuple[int, Stars], ...]
-    reference: Stars
-    width_px: int
-    height_px: int
 
 
 def plan(project: Project, params: dict[str, Any]) -> Plan:
@@ -98,6 +89,8 @@ def run(project: Project, plan: Plan, session: Session) -> None:
         No frame has stars enough to be the reference frame.
     """
     connection = project.connection
+    estimate = len(plan.work) * _S_PER_FRAME
+    session.workers.prepare(estimate)
     stars = star_lists(connection)
     size = connection.execute(schema.project.select()).one()
     reference_id = reference_frame(connection)
@@ -108,7 +101,7 @@ def run(project: Project, plan: Plan, session: Session) -> None:
     reference = _outside(stars.get(reference_id, none), excluded, region)
     frames = [(frame_id, _outside(stars.get(frame_id, none), excluded, None)) for frame_id in plan.work]
     tasks = [
-        _Task(tuple(frames[i : i + _CHUNK]), reference, size.width_px, size.height_px)
+        MatchTask(tuple(frames[i : i + _CHUNK]), reference, size.width_px, size.height_px)
         for i in range(0, len(frames), _CHUNK)
     ]
     stars_of = dict(driver(connection).execute("SELECT frame_id, detection_digest FROM frame_quality").fetchall())
@@ -119,9 +112,9 @@ def run(project: Project, plan: Plan, session: Session) -> None:
             for batch in batches
             for frame_id, *values in batch
         ]
-        replace_rows(connection, "shift", ("frame_id", "input", *_COLUMNS, "flags"), rows)
+        replace_rows(connection, "shift", ("frame_id", "input", *SHIFT, "flags"), rows)
 
-    results = session.workers.run(_register_frames, tasks, estimate_s=len(frames) * _S_PER_FRAME)
+    results = session.workers.run(register_frames, tasks, estimate_s=estimate)
     save_in_batches(project, session, "shifts", ((len(r), r) for r in results), len(frames), save)
 
 
@@ -218,14 +211,3 @@ def _outside(stars: Stars, excluded: list[Region], region: Region | None) -> Sta
         x0, y0, x1, y1 = region
         keep &= (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)
     return stars[keep]
-
-
-def _register_frames(task: _Task) -> list[tuple[Any, ...]]:
-    from photdb.algorithms.registration import prepare, register
-
-    reference = prepare(*task.reference.T, width_px=task.width_px, height_px=task.height_px)
-    out = []
-    for frame_id, stars in task.frames:
-        found = register(stars[:, 0], stars[:, 1], stars[:, 2], reference)
-        out.append((frame_id, *(getattr(found, name) for name in _COLUMNS), int(found.flags)))
-    return out
