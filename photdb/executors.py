@@ -7,6 +7,7 @@ Workers compute and read frames; only the calling process writes to the project.
 import logging
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import threading
@@ -270,6 +271,8 @@ def connect(scheduler: str) -> Any:
         import distributed
     except ImportError as error:
         raise PhotdbError("--scheduler needs the package distributed: pip install 'photdb[dask]'") from error
+    if not re.fullmatch(r"(tcp|tls)://\S+:\d+", scheduler):
+        raise PhotdbError(f"{scheduler} is no address of a Dask scheduler: type tcp://HOST:PORT")
     for name in [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "distributed"]:
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is said by us, in a sentence
     try:
