@@ -272,7 +272,7 @@ def connect(scheduler: str) -> Any:
     except ImportError as error:
         raise PhotdbError("--scheduler needs the package distributed: pip install 'photdb[dask]'") from error
     if not re.fullmatch(r"(tcp|tls)://\S+:\d+", scheduler):
-        raise PhotdbError(f"{scheduler} is no address of a Dask scheduler: type tcp://HOST:PORT")
+        raise PhotdbError(f"the address of a Dask scheduler is tcp://HOST:PORT, not {scheduler}")
     for name in [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "distributed"]:
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is said by us, in a sentence
     try:
@@ -300,13 +300,10 @@ def _check_workers(client: Any, scheduler: str) -> None:
         ) from error
     here = versions()
     for worker, there in client.run(versions, on_error="return").items():
-        if isinstance(there, ImportError):
-            raise PhotdbError(
-                f"the Dask worker {worker} cannot import photdb ({there}): install the same version there, with its"
-                " extra dask"
-            )
         if isinstance(there, Exception):
-            raise PhotdbError(f"the Dask worker {worker} cannot be used: {type(there).__name__} {there}")
+            raise PhotdbError(
+                f"the Dask worker {worker} cannot run photdb ({there}): it needs the same photdb, with its extra dask"
+            )
         if other := [
             f"{name} {there.get(name)} instead of {here[name]}" for name in here if there.get(name) != here[name]
         ]:

@@ -50,14 +50,15 @@ def measure_stamps(task: stamps.StampTask) -> Any:
     return found
 
 
-def put_in(patch: Any) -> None:
-    """Have the stages use them, in small steps."""
+def put_in(patch: Any, *, steps: bool = True) -> None:
+    """Have the stages use them, in small steps, and in a pool however little there is to do."""
     from nights import small_steps
 
     from photdb import executors
     from photdb.stages import measurements, qc
 
-    small_steps(patch)
+    if steps:
+        small_steps(patch)
     patch.setattr(qc, "measure_frames", measure_frames)
     patch.setattr(measurements, "measure_stamps", measure_stamps)
     patch.setattr(executors, "POOL_START_S", 0.0)

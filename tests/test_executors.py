@@ -1,7 +1,7 @@
-"""In process, in a pool, on a Dask cluster: the same bits, also when workers die half-way; nothing lost or left over."""
+"""In process, in a pool, on a Dask cluster: the same bits, also when workers die half-way; nothing is lost."""
 
 import os
-import shutil
+import re
 import signal
 import subprocess
 import sys
@@ -23,7 +23,7 @@ from photdb.stages import NEEDED_BY_WORKERS
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests")))}
 #: As long as a busy machine may take for anything here; nothing waits longer than it must.
-PATIENCE_S = 60.0
+PATIENCE_S = 30.0
 
 #: A cluster in a process of its own, which ends with its standard input.
 CLUSTER = """
@@ -32,7 +32,7 @@ from distributed import LocalCluster
 
 if __name__ == "__main__":
     dask.config.set({"distributed.scheduler.allowed-failures": 1})
-    how = {"processes": sys.argv[2] == "processes", "dashboard_address": None, "silence_logs": "CRITICAL"}
+    how = {"processes": sys.argv[2] == "processes", "protocol": "tcp", "dashboard_address": ":0"}
     with LocalCluster(n_workers=int(sys.argv[1]), threads_per_worker=1, **how) as c:
         print(c.scheduler_address, flush=True)
         sys.stdin.read()
@@ -49,7 +49,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 def start_cluster(n_workers: int, kind: str = "processes", **environment: str) -> tuple[subprocess.Popen[str], str]:
     """Start a cluster; gives its process and the address of its scheduler."""
     process = subprocess.Popen(
-        [sys.executable, "-c", CLUSTER, str(n_workers), kind],
+        [sys.executable, "-P", "-c", CLUSTER, str(n_workers), kind],
         env={**ENVIRONMENT, **environment},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -195,12 +195,11 @@ def test_interrupted_or_killed_it_leaves_what_was_done_and_no_process(
         os.killpg(main.pid, signal.SIGINT)  # as a terminal does it: to all of them
     else:
         main.kill()
-    assert main.stderr is not None
     if where[0] == "-j" and how == signal.SIGINT:
         # What a worker has begun it ends; nothing else is begun.
         hold.unlink()
-    said = main.stderr.read()
-    assert main.wait(PATIENCE_S) == (130 if how == signal.SIGINT else -signal.SIGKILL), said
+    _, said = main.communicate(timeout=PATIENCE_S)
+    assert main.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL), said
     wait_until(lambda: group_is_gone(main.pid))
     hold.unlink(missing_ok=True)
     n = n_done(night)
@@ -215,7 +214,7 @@ def test_interrupted_or_killed_it_leaves_what_was_done_and_no_process(
 # --- what can be wrong with a cluster ---------------------------------------------------------------------------------
 @pytest.mark.parametrize("address", ["nonsense", "http://host:80", "tcp://host"])
 def test_an_address_that_is_none_is_refused(address: str, night_at: Any) -> None:
-    assert night_at("new").refused("qc", "--scheduler", address).startswith(f"{address} is no address")
+    assert night_at("new").refused("qc", "--scheduler", address).endswith(f"is tcp://HOST:PORT, not {address}.")
 
 
 def test_without_distributed_the_extra_is_named(night_at: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,7 +240,7 @@ def test_a_cluster_without_workers_is_said(night_at: Any, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("module", "text", "sentence"),
     [
-        ("__init__", "raise ModuleNotFoundError('No module named photdb')", "cannot import photdb"),
+        ("__init__", "raise ModuleNotFoundError('No module named photdb')", "cannot run photdb (ModuleNotFoundError"),
         ("executors", "def versions():\n    return {'photdb': '0.0.9'}", "has photdb 0.0.9 instead of 0.1.0, Python"),
     ],
 )
@@ -295,7 +294,7 @@ def test_either_processes_or_a_scheduler(night_at: Any, monkeypatch: pytest.Monk
     night = night_at("new")
     assert "exclude each other" in night.refused("qc", "-j", 2, "--scheduler", "tcp://host:1", code=2)
     monkeypatch.setenv("PHOTDB_SCHEDULER", "nonsense")
-    assert "nonsense is no address" in night.refused("qc")
+    assert "not nonsense" in night.refused("qc")
     night.photdb("qc", "-j", 1)  # here, whatever the variable says
     assert n_done(night) == N_FRAMES
 
@@ -306,6 +305,7 @@ def test_forked_workers_have_imported_what_they_need(night_at: Any) -> None:
     night = night_at("selected")
     program = f"""
 import importlib, sys
+from pathlib import Path
 from photdb.executors import Workers
 from photdb.stages.runner import Session, run
 from photdb.store.project import Project
@@ -322,7 +322,7 @@ class Here(Workers):
 import photdb.stages.qc, photdb.stages.shifts, photdb.stages.measure, photdb.stages.headers
 for name in {NEEDED_BY_WORKERS!r}:
     importlib.import_module(name)
-with Project.write({str(night.path)!r}, "test") as project:
+with Project.write(Path({str(night.path)!r}), "test") as project:
     with project.transaction() as connection:
         for table in ("frame_quality", "shift"):
             connection.exec_driver_sql(f"DELETE FROM {{table}}")
@@ -346,7 +346,7 @@ from photdb.cli import cli
 import deadly
 
 if __name__ == "__main__":
-    deadly.put_in(deadly._Patch)
+    deadly.put_in(deadly._Patch, steps=False)
     try:
         cli(sys.argv[1:], prog_name="photdb")
     finally:
@@ -354,37 +354,47 @@ if __name__ == "__main__":
 """
 
 
-def peak_kib(night: Night, n_frames: int, folder: Path, n_workers: int) -> tuple[int, int]:
+def peak_kib(night: Night, n_frames: int, folder: Path) -> tuple[int, int]:
     """Run qc, shifts and measure of so many frames; gives the peak memory of the main process and of a worker."""
     long = Night(folder, night.truth)
     (folder / "frames").mkdir(parents=True)
     files = sorted((night.folder / "frames").iterdir())
     for i in range(n_frames):
-        shutil.copyfile(files[i % len(files)], folder / "frames" / f"{i:04d}.fits")
-    long.photdb("init", folder / "frames")
-    long.photdb("select", "reference", "R1", "--at", 1, *night.place("R1", 1))
+        # Of its own time, by a millisecond: copies of a frame are left out.
+        frame, n = re.subn(
+            rb"(DATE-OBS= '\S{19})\.\d{3}'", rb"\1.%03d'" % (i // len(files)), files[i % len(files)].read_bytes()
+        )
+        assert n == 1
+        (folder / "frames" / f"{i:04d}.fits").write_bytes(frame)
     (folder / "peaks").mkdir()
     (folder / "run.py").write_text(MEMORY, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, folder / "run.py", "measure", "-j", str(n_workers), "--apertures", "4,13,18"],
-        env={**ENVIRONMENT, "PHOTDB_PROJECT": str(long.path)},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+
+    def peak(*command: str) -> int:
+        done = subprocess.run(
+            [sys.executable, folder / "run.py", *command, "-j", "2"],
+            env={**ENVIRONMENT, "PHOTDB_PROJECT": str(long.path)},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return int(done.stderr.split()[-1])
+
+    long.photdb("init", folder / "frames")
+    peaks = [peak("qc"), peak("shifts")]
+    long.photdb("select", "reference", "R1", "--at", 1, *night.place("R1", 1))
+    peaks.append(peak("measure", "--apertures", "4,13,18"))
     assert long.one("SELECT count(*) FROM flux") == n_frames
     of_workers = [int(path.read_text()) for path in (folder / "peaks").iterdir()]
-    assert len(of_workers) >= n_workers
-    return int(done.stderr.split()[-1]), max(of_workers)
+    assert len(of_workers) == 2 * 2  # new ones in qc and in measure
+    return max(peaks), max(of_workers)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="units of ru_maxrss")
-@pytest.mark.parametrize("n_workers", [1, 2])
-def test_memory_does_not_grow_with_the_night(built_night: Night, tmp_path: Path, n_workers: int) -> None:
-    """240 further frames are 34 MB as stored, 138 MB in double precision."""
-    short, long = (peak_kib(built_night, n, tmp_path / str(n), n_workers) for n in (60, 300))
+def test_memory_does_not_grow_with_the_night(built_night: Night, tmp_path: Path) -> None:
+    """180 further frames are 26 MB as stored, 104 MB in double precision; their star lists are 0.5 MB."""
+    short, long = (peak_kib(built_night, n, tmp_path / str(n)) for n in (60, 240))
     for before, after in zip(short, long, strict=True):
-        assert after - before < 8 * 1024
+        assert after - before < 6 * 1024
         assert after < 400 * 1024
