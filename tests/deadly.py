@@ -5,7 +5,6 @@ the folder `peaks`, if there is one, under its process id.
 """
 
 import os
-import resource
 import signal
 import sys
 import time
@@ -30,9 +29,15 @@ def obey(paths: Iterable[Path]) -> None:
                 time.sleep(0.01)
 
 
+def peak_kib() -> int:
+    """Give this process's peak memory; unlike `ru_maxrss` not that of the process it was forked from."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0])
+
+
 def note_peak(folder: Path) -> None:
     if folder.is_dir():
-        (folder / str(os.getpid())).write_text(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+        (folder / str(os.getpid())).write_text(str(peak_kib()))
 
 
 def measure_frames(task: pixels.PixelTask) -> Any:
@@ -50,15 +55,14 @@ def measure_stamps(task: stamps.StampTask) -> Any:
     return found
 
 
-def put_in(patch: Any, *, steps: bool = True) -> None:
+def put_in(patch: Any) -> None:
     """Have the stages use them, in small steps, and in a pool however little there is to do."""
     from nights import small_steps
 
     from photdb import executors
     from photdb.stages import measurements, qc
 
-    if steps:
-        small_steps(patch)
+    small_steps(patch)
     patch.setattr(qc, "measure_frames", measure_frames)
     patch.setattr(measurements, "measure_stamps", measure_stamps)
     patch.setattr(executors, "POOL_START_S", 0.0)
