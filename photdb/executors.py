@@ -273,8 +273,9 @@ def connect(scheduler: str) -> Any:
         raise PhotdbError("--scheduler needs the package distributed: pip install 'photdb[dask]'") from error
     if not re.fullmatch(r"(tcp|tls)://\S+:\d+", scheduler):
         raise PhotdbError(f"the address of a Dask scheduler is tcp://HOST:PORT, not {scheduler}")
-    for name in [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "distributed"]:
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is said by us, in a sentence
+    for name in ["asyncio", *logging.root.manager.loggerDict]:
+        if name.split(".")[0] in ("asyncio", "distributed", "tornado"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is said by us, in a sentence
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # other versions: see below
