@@ -18,6 +18,7 @@ from nights import N_FRAMES, Night, copy_night, select_all
 from photdb import executors
 from photdb.errors import PhotdbError
 from photdb.executors import Workers
+from photdb.executors import cluster as cluster_module
 from photdb.stages import NEEDED_BY_WORKERS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -228,13 +229,13 @@ def test_without_distributed_the_extra_is_named(night_at: Any, monkeypatch: pyte
 
 
 def test_where_nobody_answers_it_is_said(night_at: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executors, "CONNECT_S", 1.0)
+    monkeypatch.setattr(cluster_module, "CONNECT_S", 1.0)
     said = night_at("new").refused("qc", "--scheduler", "tcp://127.0.0.1:1")
     assert said.startswith("No Dask scheduler answers at tcp://127.0.0.1:1")
 
 
 def test_a_cluster_without_workers_is_said(night_at: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executors, "CONNECT_S", 1.0)
+    monkeypatch.setattr(cluster_module, "CONNECT_S", 1.0)
     process, address = start_cluster(0)
     try:
         assert "has no workers" in night_at("new").refused("qc", "--scheduler", address)
@@ -246,16 +247,17 @@ def test_a_cluster_without_workers_is_said(night_at: Any, monkeypatch: pytest.Mo
     ("module", "text", "sentence"),
     [
         ("__init__", "raise ModuleNotFoundError('No module named photdb')", "cannot run photdb (ModuleNotFoundError"),
-        ("executors", "def versions():\n    return {'photdb': '0.0.9'}", "has photdb 0.0.9 instead of 0.1.0, Python"),
+        ("cluster", "def versions():\n    return {'photdb': '0.0.9'}", "has photdb 0.0.9 instead of 0.1.0, Python"),
     ],
 )
 def test_workers_with_no_or_another_photdb_are_refused(
     module: str, text: str, sentence: str, night_at: Any, tmp_path: Path
 ) -> None:
     package = tmp_path / "other" / "photdb"
-    package.mkdir(parents=True)
+    (package / "executors").mkdir(parents=True)
     (package / "__init__.py").touch()
-    (package / f"{module}.py").write_text(text, encoding="utf-8")
+    (package / "executors" / "__init__.py").touch()
+    (package / "executors" / f"{module}.py").write_text(text, encoding="utf-8")
     process, address = start_cluster(1, "threads", PYTHONPATH=str(package.parent))
     try:
         assert sentence in night_at("new").refused("qc", "--scheduler", address)
@@ -266,7 +268,7 @@ def test_workers_with_no_or_another_photdb_are_refused(
 def test_a_scheduler_that_goes_away_is_said(night_at: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     night = night_at("new")
     deadly.put_in(monkeypatch)
-    monkeypatch.setattr(executors, "CONNECT_S", 1.0)
+    monkeypatch.setattr(cluster_module, "CONNECT_S", 1.0)
     monkeypatch.setattr(executors, "_LOOK_S", 0.2)
     die = order(night, "die", 14)
     process, address = start_cluster(1, "threads")  # its worker is a thread of the scheduler: both end
@@ -283,13 +285,13 @@ def test_a_scheduler_that_goes_away_is_said(night_at: Any, monkeypatch: pytest.M
 
 
 def test_a_cluster_whose_workers_are_gone_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Client:
-        def nthreads(self) -> dict[str, int]:
-            return {}
+    class Cluster:
+        def n_threads(self) -> int:
+            return 0
 
     monkeypatch.setattr(executors, "_LOOK_S", 0.01)
     workers = Workers(scheduler="tcp://host:1")
-    workers._client = Client()
+    workers._cluster = Cluster()
     with pytest.raises(PhotdbError, match="has no workers any more"):
         workers._result(Future())
 
@@ -312,6 +314,7 @@ def test_forked_workers_have_imported_what_they_need(night_at: Any) -> None:
 import importlib, sys
 from pathlib import Path
 from photdb.executors import Workers
+from photdb.executors import cluster as cluster_module
 from photdb.stages.runner import Session, run
 from photdb.store.project import Project
 

@@ -4,40 +4,32 @@ Everything behind it is a `concurrent.futures.Executor`, and what happens when w
 Workers compute and read frames; only the calling process writes to the project.
 """
 
-import logging
 import multiprocessing
 import os
-import re
 import signal
-import sys
 import threading
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import numpy as np
 
-from photdb import __version__
 from photdb.errors import PhotdbError
+from photdb.executors.cluster import KEPT, Cluster
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 #: Shorter work is done in this process: starting a pool takes about this long.
 POOL_START_S = 0.5
-#: How long to wait for a scheduler and for its first worker.
-CONNECT_S = 10.0
 #: So often a cluster is asked whether it has workers at all, while a result is waited for.
 _LOOK_S = 5.0
 #: A task that ends its worker so often, running alone, is not tried again.
 _ATTEMPTS = 3
 #: One thread each: the workers share the cores already.
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-_KEPT = "what was done is kept, and `photdb run` goes on"
 
 
 class Workers:
@@ -58,8 +50,7 @@ class Workers:
         self.scheduler = scheduler
         self._preload = list(preload)
         self._executor: Executor | None = None
-        self._client: Any = None
-        self._lost: tuple[type[BaseException], ...] = (BrokenProcessPool,)  # what futures raise whose worker died
+        self._cluster: Cluster | None = None
         _keep_freed_memory()
 
     def prepare(self, estimate_s: float) -> None:
@@ -112,7 +103,7 @@ class Workers:
         task, future = waiting.popleft()
         try:
             return self._result(future)
-        except self._lost:
+        except BrokenExecutor:
             return self._again(function, task, waiting)
 
     def _again(
@@ -126,14 +117,16 @@ class Workers:
                 self._start()
             try:
                 result = self._result(self._submit(function, task))
-            except self._lost as error:
+            except BrokenExecutor as error:
                 died = error
             else:
                 break
         else:
-            raise PhotdbError(f"worker processes died, one after the other, over {task}: {_KEPT}") from died
+            if self._cluster is not None:
+                self._cluster.n_threads()  # or is it the scheduler that is gone?
+            raise PhotdbError(f"worker processes died, one after the other, over {task}: {KEPT}") from died
         for i, (other, future) in enumerate(waiting):
-            if future.done() and (future.cancelled() or isinstance(future.exception(), self._lost)):
+            if future.done() and (future.cancelled() or isinstance(future.exception(), BrokenExecutor)):
                 waiting[i] = other, self._submit(function, other)
         return result
 
@@ -141,43 +134,33 @@ class Workers:
         assert self._executor is not None  # noqa: S101 - `run` has started it
         try:
             return self._executor.submit(function, task)
-        except self._lost as error:
+        except BrokenExecutor as error:
             lost: Future[Result] = Future()
             lost.set_exception(error)
             return lost
 
     def _result(self, future: Future[Result]) -> Result:
-        if self._client is None:
+        if self._cluster is None:
             return future.result()
         n_looks_in_vain = 0
         while not wait([future], timeout=_LOOK_S).done:
             # Dask waits for ever for new workers in the place of those that died.
-            n_looks_in_vain = 0 if _n_threads(self._client, self.scheduler) else n_looks_in_vain + 1
+            n_looks_in_vain = 0 if self._cluster.n_threads() else n_looks_in_vain + 1
             if n_looks_in_vain > 1:
-                raise PhotdbError(f"the Dask cluster at {self.scheduler} has no workers any more: {_KEPT}")
-        try:
-            return future.result()
-        except ImportError as error:
-            raise PhotdbError(f"a worker of the Dask cluster lacks what photdb needs ({error}): {_KEPT}") from error
+                raise PhotdbError(f"the Dask cluster at {self.scheduler} has no workers any more: {KEPT}")
+        return future.result()
 
     def _start(self) -> None:
         if self.scheduler is None:
             self._executor = _pool(self.n_workers, self._preload)
             return
-        self._client = connect(self.scheduler)
-        from distributed import KilledWorker
-        from distributed.comm import CommClosedError
-
-        self._lost = (CancelledError, KilledWorker, CommClosedError)
-        self.n_workers = _n_threads(self._client, self.scheduler)
-        self._executor = self._client.get_executor(pure=False)
+        self._executor = self._cluster = Cluster(self.scheduler)
+        self.n_workers = self._cluster.n_threads()
 
     def _stop(self, *, wait: bool) -> None:
-        if self._client is not None:
-            self._client.close(timeout=CONNECT_S)  # lets go of what is still waiting
-        elif self._executor is not None:
+        if self._executor is not None:
             self._executor.shutdown(wait=wait, cancel_futures=True)
-        self._client = self._executor = None
+        self._executor = self._cluster = None
 
     def __enter__(self) -> Self:
         return self
@@ -255,74 +238,3 @@ def _keep_freed_memory() -> None:
     time of numpy's temporaries; other C libraries do as they did.
     """
     np.empty(16 << 20, np.uint8)
-
-
-# --- a Dask cluster ---------------------------------------------------------------------------------------------------
-def connect(scheduler: str) -> Any:
-    """Give a `distributed.Client` of a cluster whose workers can do photdb's work.
-
-    Raises
-    ------
-    PhotdbError
-        `distributed` is not installed, nobody answers there, there are no workers, or they lack photdb or have other
-        versions than this process, with which results could differ.
-    """
-    try:
-        import distributed
-    except ImportError as error:
-        raise PhotdbError("--scheduler needs the package distributed: pip install 'photdb[dask]'") from error
-    if not re.fullmatch(r"(tcp|tls)://\S+:\d+", scheduler):
-        raise PhotdbError(f"the address of a Dask scheduler is tcp://HOST:PORT, not {scheduler}")
-    for name in ["asyncio", *logging.root.manager.loggerDict]:
-        if name.split(".")[0] in ("asyncio", "distributed", "tornado"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is said by us, in a sentence
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # other versions: see below
-            client = distributed.Client(scheduler, timeout=CONNECT_S, set_as_default=False)
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
-        raise PhotdbError(
-            f"no Dask scheduler answers at {scheduler}: is the address right, and is it running?"
-        ) from error
-    try:
-        _check_workers(client, scheduler)
-    except BaseException:
-        client.close(timeout=CONNECT_S)
-        raise
-    return client
-
-
-def _check_workers(client: Any, scheduler: str) -> None:
-    try:
-        client.wait_for_workers(1, timeout=CONNECT_S)
-    except TimeoutError as error:
-        raise PhotdbError(
-            f"the Dask cluster at {scheduler} has no workers: start some with `dask worker {scheduler}`"
-        ) from error
-    here = versions()
-    for worker, there in client.run(versions, on_error="return").items():
-        if isinstance(there, Exception):
-            raise PhotdbError(
-                f"the Dask worker {worker} cannot run photdb ({there}): it needs the same photdb, with its extra dask"
-            )
-        if other := [
-            f"{name} {there.get(name)} instead of {here[name]}" for name in here if there.get(name) != here[name]
-        ]:
-            raise PhotdbError(f"the Dask worker {worker} has {', '.join(other)}: results could differ")
-
-
-def versions() -> dict[str, str]:
-    """Give the versions of what results and their transport depend on."""
-    from importlib.metadata import version
-
-    names = ("numpy", "scipy", "astropy", "dask", "distributed")
-    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    return {"photdb": __version__, "Python": python, **{name: version(name) for name in names}}
-
-
-def _n_threads(client: Any, scheduler: str | None) -> int:
-    """Count how many tasks the cluster can do at a time."""
-    try:
-        return sum(client.nthreads().values())
-    except (OSError, TimeoutError, CancelledError) as error:
-        raise PhotdbError(f"the Dask scheduler at {scheduler} does not answer any more: {_KEPT}") from error
