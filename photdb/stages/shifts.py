@@ -21,7 +21,7 @@ from photdb.store.project import Project
 from photdb.wording import count, numbers
 
 _CHUNK = 32
-_S_PER_FRAME = 0.002
+_S_PER_FRAME = 0.001
 
 
 def plan(project: Project, params: dict[str, Any]) -> Plan:
