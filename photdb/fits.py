@@ -26,6 +26,9 @@ Compression = Literal["none", "gzip", "tile"]
 #: Type of the stored pixels by BITPIX.
 STORED: Final = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 
+#: What the keywords begin with that say where the pixels are and what they mean.
+LAYOUT: Final = tuple("SIMPLE XTENSION BITPIX NAXIS PCOUNT BSCALE BZERO BLANK ZIMAGE ZBITPIX ZNAXIS ZBLANK".split())
+
 _BLOCK: Final = 2880
 _FIRST_READ: Final = 10 * _BLOCK
 _MAX_HEADER: Final = 2000 * _BLOCK
@@ -133,28 +136,32 @@ def expand(file: io.FileIO | io.BytesIO, header: HeaderRead) -> bytearray:
     return expanded
 
 
-def header_of(file: io.FileIO, status: os.stat_result) -> HeaderRead:
-    """Read the header of the first image of an open file, as `read_header`, but for whether a gzip file is whole."""
+def header_of(file: io.FileIO, status: os.stat_result, only: tuple[str, ...] = ("",)) -> HeaderRead:
+    """Read the header of the first image of an open file, as `read_header`, but for whether a gzip file is whole.
+
+    `only` as in `parse_cards`: the other cards are left out.
+    """
     magic = file.read(2)
     file.seek(0)
-    if magic == b"\x1f\x8b":
-        return _first_image(gzip.GzipFile(fileobj=file), status, is_gzip=True)
-    return _first_image(file, status, is_gzip=False)
+    is_gzip = magic == b"\x1f\x8b"
+    return _first_image(gzip.GzipFile(fileobj=file) if is_gzip else file, status, only, is_gzip=is_gzip)
 
 
-def _first_image(file: io.FileIO | gzip.GzipFile, status: os.stat_result, *, is_gzip: bool) -> HeaderRead:
+def _first_image(
+    file: io.FileIO | gzip.GzipFile, status: os.stat_result, only: tuple[str, ...], *, is_gzip: bool
+) -> HeaderRead:
     """Read header after header up to the first image's."""
     block, data_offset = _header_block(file, 0)
     if not block.startswith(b"SIMPLE"):
         raise FrameError("not a FITS file")
-    cards = primary = parse_cards(block)
+    cards = primary = parse_cards(block, only)
     crc, hdu = zlib.crc32(block), 0
     while not _is_image(cards, hdu):
         offset = data_offset + -(-_data_bytes(cards) // _BLOCK) * _BLOCK
         block, data_offset = _header_block(file, offset) if is_gzip or offset < status.st_size else (b"", 0)
         if not block:
             raise FrameError("no image in the file")
-        cards, hdu = parse_cards(block), hdu + 1
+        cards, hdu = parse_cards(block, only), hdu + 1
     data_bytes = _data_bytes(cards)
     is_tiled = cards.get("ZIMAGE") is True
     if is_tiled:

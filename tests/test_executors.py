@@ -345,7 +345,7 @@ with Project.write(Path({str(night.path)!r}), "test") as project:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["measure_frames", "register_frames", "measure_stamps"]
+    assert done.stdout.splitlines() == ["measure_frames", "register_batch", "measure_stamps"]
 
 
 MEMORY = """

@@ -81,7 +81,6 @@ NEEDED_BY_WORKERS: Final = (
     "photdb.algorithms.background",
     "photdb.algorithms.detection",
     "photdb.algorithms.quality",
-    "photdb.stages.matching",
     "photdb.algorithms.registration",
     "photdb.stages.stamps",
     "photdb.algorithms.centroid",
@@ -93,7 +92,7 @@ STAGES: Final[dict[str, Stage]] = {
     for stage in (
         Stage("headers", 1, (), ("frame", "frame_wcs"), "frame"),
         Stage("qc", 1, ("headers",), ("frame_quality", "detection"), "frame", {"region": None}),
-        Stage("shifts", 1, ("qc",), ("shift",), "frame", {"exclude": [], "region": None}),
+        Stage("shifts", 2, ("qc",), ("shift",), "frame", {"exclude": [], "region": None}),
         Stage("measure", 1, ("shifts",), ("centroid", "flux"), "measurement", {"search_px": 5}),
         Stage("check", 1, ("measure",), ("reference_check",), "set of references"),
         Stage(

@@ -1,6 +1,6 @@
 """The worker's side of `qc`: metrics and stars of frames, each from one reading of its pixels."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,8 @@ def _measure(frame_id: int, path: Path, region: Region | None, saturation_adu: f
         return Measured(frame_id, crc, {}, 0, none, None, str(error))
     sky = background(pixels)
     stars = detect_stars(pixels, sky, saturation_adu=saturation_adu)
-    quality = asdict(frame_quality(pixels, sky, stars, region=region, saturation_adu=saturation_adu))
+    found = frame_quality(pixels, sky, stars, region=region, saturation_adu=saturation_adu)
+    quality = {name: getattr(found, name) for name in found.__slots__}
     flags = int(quality.pop("flags"))
     quality["n_found"] = stars.n_found
     if saturation_adu is None:

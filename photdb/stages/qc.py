@@ -21,7 +21,7 @@ from photdb.wording import count, numbers
 #: Frames a task: enough that handing it over costs nothing beside the work.
 _CHUNK = 8
 #: About what a megapixel costs, to judge whether a pool of processes is worth its start.
-_S_PER_MPX = 0.004
+_S_PER_MPX = 0.003
 
 _METRICS = tuple(
     c.name

@@ -143,7 +143,7 @@ def propose_references(project: Project, *, ignoring: Collection[str] = ()) -> l
     connection = project.connection
     frames = read_frames(connection)
     reference_id = reference_frame(connection)
-    stars = star_lists(connection)
+    stars = {} if reference_id is None else star_lists(connection, [reference_id])
     if reference_id is None or reference_id not in stars:
         raise PhotdbError("references are proposed from the shifts: run `photdb shifts` first")
     shifts = read_shifts(connection, frames)
