@@ -364,6 +364,23 @@ if __name__ == "__main__":
 """
 
 
+def test_nothing_is_imported_from_where_the_user_is(night_at: Any) -> None:
+    night = night_at("new")
+    for name in ("photdb", "numpy"):
+        (night.folder / f"{name}.py").write_text("raise SystemExit('the wrong one')", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "deadly", "qc", "-j", "2"],
+        cwd=night.folder,
+        env={**ENVIRONMENT, "PHOTDB_PROJECT": str(night.path)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "wrong" not in done.stderr
+
+
 def peaks_kib(built: Night, n_more: int, folder: Path) -> tuple[int, int]:
     """Add frames, and do qc, shifts and measure; gives the peak memory of the main process and of a worker."""
     night = copy_night(built, folder, "selected")

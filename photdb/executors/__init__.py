@@ -30,6 +30,8 @@ _LOOK_S = 5.0
 _ATTEMPTS = 3
 #: One thread each: the workers share the cores already.
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+#: What processes are started with; the last: nothing is imported from the folder that the user happens to be in.
+_ENVIRONMENT = {**dict.fromkeys(_ONE_THREAD, "1"), "PYTHONSAFEPATH": "1"}
 
 
 class Workers:
@@ -200,8 +202,8 @@ class _calm:
     """Processes started within have one thread for linear algebra, and leave Ctrl-C to this one from the beginning."""
 
     def __enter__(self) -> None:
-        self._before = {name: os.environ.get(name) for name in _ONE_THREAD}
-        os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+        self._before = {name: os.environ.get(name) for name in _ENVIRONMENT}
+        os.environ.update(_ENVIRONMENT)
         self._main = threading.current_thread() is threading.main_thread()  # nobody else may handle signals
         if self._main:
             self._handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
