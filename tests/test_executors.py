@@ -369,7 +369,7 @@ def test_nothing_is_imported_from_where_the_user_is(night_at: Any) -> None:
     for name in ("photdb", "numpy"):
         (night.folder / f"{name}.py").write_text("raise SystemExit('the wrong one')", encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "deadly", "qc", "-j", "2"],
+        [sys.executable, ROOT / "tests" / "deadly.py", "qc", "-j", "2"],
         cwd=night.folder,
         env={**ENVIRONMENT, "PHOTDB_PROJECT": str(night.path)},
         capture_output=True,
