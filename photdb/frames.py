@@ -6,6 +6,7 @@ only the pages under the sources are touched. Whatever is wrong with a file is a
 readable reason without the path.
 """
 
+import contextlib
 import glob
 import io
 import math
@@ -206,9 +207,10 @@ class FrameReader:
 
     def close(self) -> None:
         """Close the frame; its cut-outs stay."""
-        self._pixels = np.empty((0, 0))  # a map that is still looked at cannot be closed
+        self._pixels = np.empty((0, 0))
         if self._map is not None:
-            self._map.close()
+            with contextlib.suppress(BufferError):  # Dask's profiler may hold on to it: then it goes with that
+                self._map.close()
 
     def __enter__(self) -> Self:
         """Give the open frame."""

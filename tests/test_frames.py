@@ -151,6 +151,13 @@ def test_quantised_floats_are_what_astropy_says(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_pixels(path)[0], fits.getdata(path))
 
 
+def test_a_frame_can_be_closed_while_its_pixels_are_looked_at(tmp_path: Path) -> None:
+    """As Dask's profiler does, which holds on to the variables of a running task."""
+    with FrameReader(primary(tmp_path / "frame.fits", image("u2"))) as reader:
+        held = reader._pixels[2:5]
+    assert held.shape == (3, W)
+
+
 @settings(max_examples=60)
 @given(data=st.data(), half=st.integers(0, 30), n=st.integers(0, 9))
 def test_cutouts_are_slices(data: st.DataObject, half: int, n: int, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -149,6 +149,9 @@ class Batch:
     width_px: int
     height_px: int
 
+    def __str__(self) -> str:
+        return f"the stars of {len(self.frames)} frames"
+
 
 def register_batch(batch: Batch) -> list[Registration]:
     """Find the shifts of some frames. It stands here so that a worker process need not import the database."""

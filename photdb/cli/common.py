@@ -79,8 +79,13 @@ class Console:
             yield project
 
     @contextlib.contextmanager
-    def session(self, n_workers: int | None = None) -> "Iterator[Session]":
+    def session(self, workers: int | str | None = None) -> "Iterator[Session]":
         """Give what stages need to run.
+
+        Parameters
+        ----------
+        workers : int or str, optional
+            How many processes, or the address of a Dask scheduler, as `workers_options` gives it.
 
         Raises
         ------
@@ -88,10 +93,12 @@ class Console:
             At the end, if something could not be done while everything else was.
         """
         from photdb.executors import Workers
+        from photdb.stages import NEEDED_BY_WORKERS
         from photdb.stages.runner import Session
 
-        with Workers(n_workers) as workers:
-            session = Session(workers, self.say, self.progress)
+        where = {"scheduler": workers} if isinstance(workers, str) else {"n_workers": workers}
+        with Workers(**where, preload=NEEDED_BY_WORKERS) as started:
+            session = Session(started, self.say, self.progress)
             yield session
         if session.problems:
             raise PhotdbError("; ".join(session.problems) + ": everything else is done")
@@ -170,13 +177,36 @@ def console_options(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-workers_option = click.option(
-    "-j",
-    "--workers",
-    type=click.IntRange(1, 256),
-    metavar="N",
-    help="How many processes work on frames; the cores by default. The results are the same.",
-)
+def workers_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add -j and --scheduler, and give the command `workers`: a number, the address of a scheduler, or None."""
+
+    @click.option(
+        "-j",
+        "--workers",
+        "n_workers",
+        type=click.IntRange(1, 256),
+        metavar="N",
+        help="How many processes work on frames; the cores by default. The results are the same.",
+    )
+    @click.option(
+        "--scheduler",
+        envvar="PHOTDB_SCHEDULER",
+        metavar="ADDRESS",
+        help="Have the workers of a Dask cluster work on frames: tcp://HOST:PORT of its scheduler. They need"
+        " photdb[dask] in the same versions, and the frames under the same path. Without it: PHOTDB_SCHEDULER, unless"
+        " -j is given.",
+    )
+    @functools.wraps(command)
+    def wrapped(*args: Any, n_workers: int | None, scheduler: str | None, **kwargs: Any) -> None:
+        if n_workers is not None and scheduler is not None:
+            if click.get_current_context().get_parameter_source("scheduler") is click.core.ParameterSource.COMMANDLINE:
+                raise click.UsageError("-j and --scheduler exclude each other: the cluster has its own workers")
+            scheduler = None
+        command(*args, workers=scheduler or n_workers, **kwargs)
+
+    return wrapped
+
+
 default_option = click.option(
     "--default", "use_default", is_flag=True, help="Give up the options of earlier runs: those not given now."
 )

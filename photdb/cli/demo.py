@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from photdb.cli.common import Console, workers_option
+from photdb.cli.common import Console, workers_options
 from photdb.errors import PhotdbError
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ _CHECKS: Final = 4
 @click.option("--full", is_flag=True, help="A night of full size: 1388 frames of 1280 × 1024, 3.6 GB.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Another seed, another night.")
 @click.option("--overwrite", is_flag=True, help="Make a former demo in DIR anew.")
-@workers_option
+@workers_options
 def demo_command(
-    folder: Path, n_frames: int | None, full: bool, seed: int, overwrite: bool, workers: int | None
+    folder: Path, n_frames: int | None, full: bool, seed: int, overwrite: bool, workers: int | str | None
 ) -> None:
     """Simulate a night into DIR (photdb-demo by default) and take it from frames to the light curve and its error.
 
@@ -66,7 +66,7 @@ def demo_command(
         f"Simulating {plan.n_frames} frames of {plan.width_px} × {plan.height_px}, {_size_mb(plan):.0f} MB, in"
         f" {folder / 'frames'}."
     )
-    n_threads = workers or os.cpu_count() or 1
+    n_threads = workers if isinstance(workers, int) else os.cpu_count() or 1
     try:
         with Console(None, 0).progress("simulate", plan.n_frames) as advance:
             truth = simulate_night(folder / "frames", plan, workers=n_threads, progress=lambda: advance(1))
@@ -75,7 +75,8 @@ def demo_command(
         click.get_current_context().exit(130)
     click.echo(f"$ cd {shlex.quote(str(folder))}")
     with _inside(folder):
-        _session(truth, [] if workers is None else ["-j", str(workers)])
+        where = "--scheduler" if isinstance(workers, str) else "-j"
+        _session(truth, [] if workers is None else [where, str(workers)])
         click.echo(_compare(truth))
     click.echo(f"The light curve over the truth: {folder / 'light_curve.png'}")
 

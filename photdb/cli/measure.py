@@ -11,7 +11,7 @@ from photdb.cli.common import (
     number,
     say_unknown_gain,
     stage_options,
-    workers_option,
+    workers_options,
 )
 from photdb.wording import count
 
@@ -29,7 +29,7 @@ Spec = tuple[float, float, float]
 @click.option("--annulus", nargs=2, type=number(above=0), metavar="IN OUT", help="The ring for --radii.")
 @click.option("--search", "search_px", type=click.IntRange(2, 50), help="Half-size of the search box, pixels.")
 @default_option
-@workers_option
+@workers_options
 @console_options
 def measure_command(
     console: Console,
@@ -39,7 +39,7 @@ def measure_command(
     annulus: tuple[float, float] | None,
     search_px: int | None,
     use_default: bool,
-    workers: int | None,
+    workers: int | str | None,
 ) -> None:
     """Measure every source in every frame: local maximum, 2-D Gaussian centroid, and flux in every aperture.
 

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from photdb.cli._rules import print_rejected, rule_options, set_rules
-from photdb.cli.common import Console, console_options, default_option, fixed, stage_options, table, workers_option
+from photdb.cli.common import Console, console_options, default_option, fixed, stage_options, table, workers_options
 
 _METRICS = {
     "range_adu": 0,
@@ -31,10 +31,14 @@ _METRICS = {
 )
 @rule_options("qc")
 @default_option
-@workers_option
+@workers_options
 @console_options
 def qc_command(
-    console: Console, region: tuple[int, int, int, int] | None, use_default: bool, workers: int | None, **rules: Any
+    console: Console,
+    region: tuple[int, int, int, int] | None,
+    use_default: bool,
+    workers: int | str | None,
+    **rules: Any,
 ) -> None:
     """Measure dynamic range, background, uniformity, stars and FWHM of each frame.
 

@@ -2,13 +2,13 @@
 
 import click
 
-from photdb.cli.common import Console, console_options, workers_option
+from photdb.cli.common import Console, console_options, workers_options
 
 
 @click.command()
-@workers_option
+@workers_options
 @console_options
-def run_command(console: Console, workers: int | None) -> None:
+def run_command(console: Console, workers: int | str | None) -> None:
     """Bring every stage up to date, as far as the decisions made allow.
 
     \b

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from photdb.cli._rules import print_rejected, rule_options, set_rules
-from photdb.cli.common import Console, console_options, default_option, fixed, stage_options, table, workers_option
+from photdb.cli.common import Console, console_options, default_option, fixed, stage_options, table, workers_options
 from photdb.errors import PhotdbError
 from photdb.wording import numbers
 
@@ -33,7 +33,7 @@ from photdb.wording import numbers
 )
 @rule_options("shifts")
 @default_option
-@workers_option
+@workers_options
 @console_options
 def shifts_command(
     console: Console,
@@ -41,7 +41,7 @@ def shifts_command(
     region: tuple[int, int, int, int] | None,
     reference_frame: str | None,
     use_default: bool,
-    workers: int | None,
+    workers: int | str | None,
     **rules: Any,
 ) -> None:
     """Match the stars of each frame with the reference frame's: translation, rotation and scale.

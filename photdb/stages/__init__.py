@@ -73,6 +73,20 @@ class Plan:
     blocked: str | None = None
 
 
+#: What the workers' side of the stages is made of: imported once, before processes are forked.
+NEEDED_BY_WORKERS: Final = (
+    "photdb.cli",  # the command itself, which a worker process looks at when it starts
+    "photdb.frames",
+    "photdb.stages.pixels",
+    "photdb.algorithms.background",
+    "photdb.algorithms.detection",
+    "photdb.algorithms.quality",
+    "photdb.algorithms.registration",
+    "photdb.stages.stamps",
+    "photdb.algorithms.centroid",
+    "photdb.algorithms.aperture",
+)
+
 STAGES: Final[dict[str, Stage]] = {
     stage.name: stage
     for stage in (

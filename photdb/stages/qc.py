@@ -1,15 +1,14 @@
 """Stage `qc`: the metrics and the stars of each frame, from one reading of its pixels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection
 
-from photdb.errors import FrameError, PhotdbError
+from photdb.errors import PhotdbError
 from photdb.stages import STAGES, Plan
+from photdb.stages.pixels import STARS, Measured, PixelTask, Region, measure_frames
 from photdb.stages.runner import Session, save_in_batches
 from photdb.store import schema
 from photdb.store.arrays import replace_rows
@@ -19,37 +18,16 @@ from photdb.store.facts import session_number
 from photdb.store.project import Project
 from photdb.wording import count, numbers
 
-Region = tuple[int, int, int, int]
-
 #: Frames a task: enough that handing it over costs nothing beside the work.
 _CHUNK = 8
 #: About what a megapixel costs, to judge whether a pool of processes is worth its start.
-_S_PER_MPX = 0.006
+_S_PER_MPX = 0.003
 
 _METRICS = tuple(
     c.name
     for c in schema.frame_quality.columns
     if c.name not in ("frame_id", "input", "detection_digest", "flags", "error")
 )
-_STAR_COLUMNS = ("x_px", "y_px", "flux_adu", "peak_adu", "fwhm_px", "elongation")
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    frames: tuple[tuple[int, Path], ...]
-    region: Region | None
-    saturation_adu: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Measured:
-    frame_id: int
-    content_crc32: int | None  # None: the file could not be read at all
-    metrics: dict[str, Any]
-    flags: int
-    stars: tuple[tuple[float, ...], ...]
-    detection_digest: int | None
-    error: str | None
 
 
 def plan(project: Project, params: dict[str, Any]) -> Plan:
@@ -87,16 +65,16 @@ def run(project: Project, plan: Plan, session: Session) -> None:
     size = connection.execute(schema.project.select()).one()
     paths = dict(driver(connection).execute("SELECT id, path FROM frame").fetchall())
     frames = [(frame_id, folder / paths[frame_id]) for frame_id in plan.work]
-    tasks = [_Task(tuple(frames[i : i + _CHUNK]), region, saturation) for i in range(0, len(frames), _CHUNK)]
-    unread: list[_Measured] = []
+    tasks = [PixelTask(tuple(frames[i : i + _CHUNK]), region, saturation) for i in range(0, len(frames), _CHUNK)]
+    unread: list[Measured] = []
 
-    def save(connection: Connection, batches: list[list[_Measured]]) -> None:
+    def save(connection: Connection, batches: list[list[Measured]]) -> None:
         read = [m for batch in batches for m in batch if m.content_crc32 is not None]
         _save(connection, read, region, saturation)
         unread.extend(m for batch in batches for m in batch if m.content_crc32 is None)
 
     estimate = len(frames) * size.width_px * size.height_px / 1e6 * _S_PER_MPX
-    results = ((len(r), r) for r in session.workers.run(_measure_frames, tasks, estimate_s=estimate))
+    results = ((len(r), r) for r in session.workers.run(measure_frames, tasks, estimate_s=estimate))
     save_in_batches(project, session, "qc", results, len(frames), save)
     if unread:
         number = dict(driver(connection).execute("SELECT id, number FROM frame").fetchall())
@@ -134,47 +112,21 @@ def _input(crc: int, region: Region | None, saturation: float | None, max_adu: f
     return digest(STAGES["qc"].version, crc, region, reached)
 
 
-def _measure_frames(task: _Task) -> list[_Measured]:
-    return [_measure(frame_id, path, task.region, task.saturation_adu) for frame_id, path in task.frames]
-
-
-def _measure(frame_id: int, path: Path, region: Region | None, saturation_adu: float | None) -> _Measured:
-    from photdb.algorithms.background import background
-    from photdb.algorithms.detection import detect_stars
-    from photdb.algorithms.quality import frame_quality
-    from photdb.frames import content_crc32, read_pixels
-
-    try:
-        pixels, crc, _, _ = read_pixels(path)
-    except FrameError as error:
-        try:
-            crc, _, _ = content_crc32(path)
-        except FrameError:
-            return _Measured(frame_id, None, {}, 0, (), None, str(error))
-        return _Measured(frame_id, crc, {}, 0, (), None, str(error))
-    sky = background(pixels)
-    stars = detect_stars(pixels, sky, saturation_adu=saturation_adu)
-    found = frame_quality(pixels, sky, stars, region=region, saturation_adu=saturation_adu)
-    quality = {name: getattr(found, name) for name in found.__slots__}
-    flags = int(quality.pop("flags"))
-    quality["n_found"] = stars.n_found
-    if saturation_adu is None:
-        quality["n_saturated_px"] = None  # nobody knows
-    table = np.stack([np.asarray(getattr(stars, name), float) for name in _STAR_COLUMNS], axis=1)
-    return _Measured(frame_id, crc, quality, flags, tuple(map(tuple, table.tolist())), digest(table), None)
-
-
-def _save(connection: Connection, batch: list[_Measured], region: Region | None, saturation: float | None) -> None:
+def _save(connection: Connection, batch: list[Measured], region: Region | None, saturation: float | None) -> None:
+    if not batch:
+        return
     raw = driver(connection)
     raw.executemany("UPDATE frame SET content_crc32 = ? WHERE id = ?", [(m.content_crc32, m.frame_id) for m in batch])
     raw.executemany("DELETE FROM detection WHERE frame_id = ?", [(m.frame_id,) for m in batch])
     quality: list[tuple[Any, ...]] = []
-    stars: list[tuple[Any, ...]] = []
     for m in batch:
         input_ = _input(m.content_crc32 or 0, region, saturation, m.metrics.get("max_adu"))
         metrics = [m.metrics.get(name) for name in _METRICS]
         quality.append((m.frame_id, input_, m.detection_digest, m.flags, m.error, *metrics))
-        stars.extend((m.frame_id, rank, *star) for rank, star in enumerate(m.stars, 1))
     names = ("frame_id", "input", "detection_digest", "flags", "error", *_METRICS)
     replace_rows(connection, "frame_quality", names, quality)
-    replace_rows(connection, "detection", ("frame_id", "rank", *_STAR_COLUMNS), stars)
+    frame_id = np.repeat([m.frame_id for m in batch], [len(m.stars) for m in batch])
+    rank = np.concatenate([np.arange(1, len(m.stars) + 1) for m in batch])
+    stars = (frame_id, rank, *np.concatenate([m.stars for m in batch]).T)
+    rows = list(zip(*(column.tolist() for column in stars), strict=True))
+    replace_rows(connection, "detection", ("frame_id", "rank", *STARS), rows)

@@ -4,7 +4,9 @@ import contextlib
 import functools
 import json
 import platform
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -138,6 +140,22 @@ def _libraries() -> str:
     return json.dumps({"python": sys.version.split()[0], **names, "machine": platform.machine()})
 
 
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back until a batch is saved: it may come at any place, also where no transaction could be ended."""
+    if threading.current_thread() is not threading.main_thread():  # nobody else hears it
+        yield
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        signal.raise_signal(signal.SIGINT)
+
+
 def save_in_batches(
     project: Project,
     session: Session,
@@ -173,9 +191,10 @@ def save_in_batches(
     def commit() -> None:
         nonlocal n_pending, last_commit
         if pending:
-            with project.transaction() as connection:
-                save(connection, pending)
-            pending.clear()
+            with _uninterrupted():
+                with project.transaction() as connection:
+                    save(connection, pending)
+                pending.clear()
         n_pending, last_commit = 0, time.monotonic()
 
     with session.progress(label, n_frames) as advance:

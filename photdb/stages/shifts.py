@@ -11,7 +11,8 @@ from sqlalchemy import Connection, update
 
 from photdb.errors import PhotdbError
 from photdb.stages import STAGES, Plan
-from photdb.stages.qc import Region, check_region
+from photdb.stages.pixels import Region
+from photdb.stages.qc import check_region
 from photdb.stages.runner import Session, save_in_batches
 from photdb.store import schema
 from photdb.store.arrays import Frames, columns, read_by_frame, replace_rows
@@ -94,6 +95,8 @@ def run(project: Project, plan: Plan, session: Session) -> None:
     PhotdbError
         No frame has stars enough to be the reference frame.
     """
+    estimate = len(plan.work) * _S_PER_FRAME
+    session.workers.prepare(estimate)
     from photdb.algorithms.registration import Batch, register_batch
 
     connection = project.connection
@@ -133,7 +136,7 @@ def run(project: Project, plan: Plan, session: Session) -> None:
         ]
         replace_rows(connection, "shift", ("frame_id", "input", *_COLUMNS, "flags"), rows)
 
-    shifts = session.workers.run(register_batch, batches, estimate_s=len(plan.work) * _S_PER_FRAME)
+    shifts = session.workers.run(register_batch, batches, estimate_s=estimate)
     done = ((len(ids), (ids, found)) for ids, found in zip(chunks, shifts, strict=True))
     save_in_batches(project, session, "shifts", done, len(plan.work), save)
 

@@ -32,6 +32,9 @@ class StampTask:
     fit: bool
     apertures: Floats  # (p, 3): radius, inner and outer radius of the ring
 
+    def __str__(self) -> str:
+        return " ".join(path.name for path in self.paths)
+
 
 @dataclass(frozen=True, slots=True)
 class Stamps:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 
 import pytest
 from nights import N_FRAMES, invoke
@@ -76,6 +77,19 @@ def test_batches_hold_so_many_frames_and_nothing_is_lost(night, monkeypatch, com
     assert [i for batch in batches for i in batch] == [0, 1, 2, 3, 4]
     assert [len(b) for b in batches] == {1: [1] * 5, 3: [2, 2, 1], 1000: [5]}[commit_frames]
     assert told == [2] * 5
+
+
+def test_ctrl_c_while_a_batch_is_saved_comes_after_it(night, monkeypatch):
+    monkeypatch.setattr(runner, "COMMIT_FRAMES", 1)
+
+    def save(connection, batch):
+        connection.exec_driver_sql("UPDATE project SET observer = ?", (batch[-1],))
+        signal.raise_signal(signal.SIGINT)
+        connection.exec_driver_sql("UPDATE project SET object = ?", (batch[-1],))
+
+    with Project.write(night.path, "test") as project, pytest.raises(KeyboardInterrupt, match="2 frames of 3 done"):
+        runner.save_in_batches(project, runner.Session(), "x", [(2, "first"), (1, "second")], 3, save)
+    assert night.rows("SELECT observer, object FROM project") == [("first", "first")]
 
 
 def test_an_error_in_a_batch_keeps_those_before(night, monkeypatch):
