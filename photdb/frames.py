@@ -187,20 +187,17 @@ class FrameReader:
         x_px, y_px = np.asarray(x_px, np.int64), np.asarray(y_px, np.int64)
         left, low = x_px - half, y_px - half
         inside = (left >= 0) & (low >= 0) & (left + size <= self.width_px) & (low + size <= self.height_px)
-        if inside.all() and inside.size:
-            # A view of all squares that there are: numpy then copies the rows of those asked for.
-            squares = np.lib.stride_tricks.sliding_window_view(self._pixels, (size, size))
-            return _scaled(squares[low, left], self._header)
-        if inside.any():
-            pixels = np.empty((inside.size, size, size), _float(self._header))
-            pixels[inside] = self.cutouts(x_px[inside], y_px[inside], half)
-            pixels[~inside] = self.cutouts(x_px[~inside], y_px[~inside], half)
-            return pixels
-        x, y = left[:, None] + np.arange(size), low[:, None] + np.arange(size)
+        stored = np.zeros((inside.size, size, size), self._pixels.dtype)
+        for square, x, y, whole in zip(stored, left.tolist(), low.tolist(), inside.tolist(), strict=True):
+            if whole:
+                square[...] = self._pixels[y : y + size, x : x + size]
+            else:
+                part = self._pixels[max(y, 0) : max(y + size, 0), max(x, 0) : max(x + size, 0)]
+                square[max(-y, 0) :, max(-x, 0) :][: part.shape[0], : part.shape[1]] = part
+        pixels = _scaled(stored, self._header)
+        x, y = left[~inside, None] + np.arange(size), low[~inside, None] + np.arange(size)
         off_x, off_y = (x < 0) | (x >= self.width_px), (y < 0) | (y >= self.height_px)
-        x, y = np.clip(x, 0, self.width_px - 1), np.clip(y, 0, self.height_px - 1)
-        pixels = _scaled(self._pixels[y[:, :, None], x[:, None, :]], self._header)
-        pixels[off_y[:, :, None] | off_x[:, None, :]] = np.nan
+        pixels[~inside] = np.where(off_y[:, :, None] | off_x[:, None, :], np.nan, pixels[~inside])
         return pixels
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
 """Stage `measure`: centroid and aperture fluxes of every source in every frame, from cut-outs around the sources."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ def plan(project: Project, params: dict[str, Any]) -> Plan:
     state = read_state(project, params)
     frames, sources = state.expected.frames, state.expected.sources
     n_units = int((frames.usable & state.registered).sum()) * len(sources)
-    plan = Plan(params, n_units, notes=state.expected.notes)
+    plan = Plan(params, n_units, notes=state.expected.notes, found=state)
     if not sources:
         plan.blocked = "no source is selected: `photdb select` names asteroids, variables and references"
         return plan
@@ -122,12 +122,13 @@ def run(project: Project, plan: Plan, session: Session) -> None:
     PhotdbError
         There is no FWHM to choose apertures from.
     """
-    if not read_apertures(project.connection):
+    state: State = plan.found
+    if not state.apertures:
         from photdb.stages.apertures import choose_apertures
 
         chosen = choose_apertures(project)
         session.say("measure: apertures " + " ".join(str(a) for a in chosen))
-    state = read_state(project, plan.params)
+        state = replace(state, apertures=read_apertures(project.connection))
     work: list[FrameWork] = plan.work
     _refresh(project, state, work)
     unread: dict[int, str] = {}

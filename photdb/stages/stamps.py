@@ -23,7 +23,7 @@ class StampTask:
 
     paths: tuple[Path, ...]
     seen: tuple[tuple[int, int], ...]  # size and mtime of the files whose content is known
-    stamp_frame: Ints  # (n,) which of the paths
+    stamp_frame: Ints  # (n,) which of the paths, ascending
     x_px: Floats  # (n,) expected, or where `fit` is false as measured before
     y_px: Floats
     fwhm_px: Floats
@@ -50,15 +50,19 @@ def measure_stamps(task: StampTask) -> Stamps:
     from photdb.algorithms.centroid import centroids
     from photdb.frames import FrameReader
 
-    # Room for the ring, and for the box of the fit (1.2 FWHM on each side), wherever the search ends.
-    half = math.ceil(max(task.apertures[:, 2].max(), 1.2 * task.fwhm_px.max() + 1)) + task.search_px + 2
+    room = task.apertures.max()
+    if task.fit:  # as far as a source may be found, and for the box of the fit (1.2 FWHM) wherever its search ends
+        room = max(room + task.max_offset_px.max(), 1.2 * task.fwhm_px.max() + 1 + task.search_px)
+    half = math.ceil(room) + 2
     x0, y0 = (np.rint(np.nan_to_num(v, nan=-1e6)).astype(np.int64) for v in (task.x_px, task.y_px))
     parts, unread = [], {}
     shape = (0, 0)
+    first = np.searchsorted(task.stamp_frame, np.arange(len(task.paths) + 1))
     for j, (path, seen) in enumerate(zip(task.paths, task.seen, strict=True)):
-        mine = task.stamp_frame == j
+        mine = slice(first[j], first[j + 1])
+        nothing = np.full((first[j + 1] - first[j], 2 * half + 1, 2 * half + 1), np.nan, np.float32)
         if not np.isfinite(task.x_px[mine]).any():  # a frame without a shift: nothing in it is looked for
-            parts.append(np.full((int(mine.sum()), 2 * half + 1, 2 * half + 1), np.nan, np.float32))
+            parts.append(nothing)
             continue
         try:
             with FrameReader(path) as reader:
@@ -68,7 +72,7 @@ def measure_stamps(task: StampTask) -> Stamps:
                 parts.append(reader.cutouts(x0[mine], y0[mine], half))
         except FrameError as error:
             unread[j] = str(error)
-            parts.append(np.full((int(mine.sum()), 2 * half + 1, 2 * half + 1), np.nan, np.float32))
+            parts.append(nothing)
     stamps = np.concatenate(parts)
     x, y = task.x_px - x0 + half, task.y_px - y0 + half
     centroid: dict[str, Floats] = {}
