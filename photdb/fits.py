@@ -12,7 +12,7 @@ import os
 import re
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,10 @@ _BLOCK: Final = 2880
 _FIRST_READ: Final = 10 * _BLOCK
 _MAX_HEADER: Final = 2000 * _BLOCK
 _MAX_PIXELS: Final = 1 << 30
+#: Keywords that tell where an image is and what its pixels mean; and what can stand for any keyword, or ends them all.
+_LAYOUT: Final = re.compile(
+    rb"(SIMPLE|XTENSION|Z?BITPIX|Z?NAXIS\d*|Z?BLANK|PCOUNT|BSCALE|BZERO|ZIMAGE|HIERARCH|END)[ \0]*", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,28 +137,43 @@ def expand(file: io.FileIO | io.BytesIO, header: HeaderRead) -> bytearray:
     return expanded
 
 
-def header_of(file: io.FileIO, status: os.stat_result) -> HeaderRead:
-    """Read the header of the first image of an open file, as `read_header`, but for whether a gzip file is whole."""
+def header_of(file: io.FileIO, status: os.stat_result, *, all_cards: bool = True) -> HeaderRead:
+    """Read the header of the first image of an open file, as `read_header`, but for whether a gzip file is whole.
+
+    Without `all_cards`, `cards` has only those that the other attributes come from, in a fifth of the time.
+    """
     magic = file.read(2)
     file.seek(0)
+    parse = parse_cards if all_cards else _layout_cards
     if magic == b"\x1f\x8b":
-        return _first_image(gzip.GzipFile(fileobj=file), status, is_gzip=True)
-    return _first_image(file, status, is_gzip=False)
+        return _first_image(gzip.GzipFile(fileobj=file), status, parse, is_gzip=True)
+    return _first_image(file, status, parse, is_gzip=False)
 
 
-def _first_image(file: io.FileIO | gzip.GzipFile, status: os.stat_result, *, is_gzip: bool) -> HeaderRead:
+def _layout_cards(block: bytes) -> dict[str, Value]:
+    starts = [i for i in range(0, len(block), CARD) if _LAYOUT.fullmatch(block, i, i + 8)]
+    return parse_cards(b"".join([block[i : i + CARD] for i in starts]))
+
+
+def _first_image(
+    file: io.FileIO | gzip.GzipFile,
+    status: os.stat_result,
+    parse: Callable[[bytes], dict[str, Value]],
+    *,
+    is_gzip: bool,
+) -> HeaderRead:
     """Read header after header up to the first image's."""
     block, data_offset = _header_block(file, 0)
     if not block.startswith(b"SIMPLE"):
         raise FrameError("not a FITS file")
-    cards = primary = parse_cards(block)
+    cards = primary = parse(block)
     crc, hdu = zlib.crc32(block), 0
     while not _is_image(cards, hdu):
         offset = data_offset + -(-_data_bytes(cards) // _BLOCK) * _BLOCK
         block, data_offset = _header_block(file, offset) if is_gzip or offset < status.st_size else (b"", 0)
         if not block:
             raise FrameError("no image in the file")
-        cards, hdu = parse_cards(block), hdu + 1
+        cards, hdu = parse(block), hdu + 1
     data_bytes = _data_bytes(cards)
     is_tiled = cards.get("ZIMAGE") is True
     if is_tiled:

@@ -158,7 +158,7 @@ class FrameReader:
     def __init__(self, path: str | Path) -> None:
         self._map: mmap.mmap | None = None
         with opened(path) as (file, status):
-            self._header = header = header_of(file, status)
+            self._header = header = header_of(file, status, all_cards=False)
             if header.compression == "none":
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
                 self._pixels = _view(self._map, header)

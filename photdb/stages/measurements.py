@@ -31,7 +31,7 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 #: Stamps a task: enough to keep numpy busy, few enough to stay in the cache and to give every worker its share.
-_STAMPS = 192
+_STAMPS = 256
 _S_PER_STAMP = 1e-4
 
 
@@ -191,8 +191,8 @@ def _save(
     if measured is None:
         # Fluxes in apertures that are not in force now would else stay behind, made from what no longer holds.
         frame_ids = ", ".join(map(str, np.unique(keys[:, 0]).tolist()))
-        measured = f"SELECT DISTINCT frame_id FROM centroid WHERE frame_id IN ({frame_ids})"  # noqa: S608 - ids of ours
-        old = {frame_id for (frame_id,) in raw.execute(measured)}
+        sql = f"SELECT DISTINCT frame_id FROM centroid WHERE frame_id IN ({frame_ids})"  # noqa: S608 - ids of ours
+        old = {frame_id for (frame_id,) in raw.execute(sql)}
         delete = "DELETE FROM flux WHERE frame_id = ? AND source_id = ?"
         raw.executemany(delete, [key for key in keys.tolist() if key[0] in old])
         centroid = {name: column[good] for name, column in found.centroid.items()}

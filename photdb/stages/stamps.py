@@ -55,14 +55,17 @@ def measure_stamps(task: StampTask) -> Stamps:
         room = max(room + task.max_offset_px.max(), 1.2 * task.fwhm_px.max() + 1 + task.search_px)
     half = math.ceil(room) + 2
     x0, y0 = (np.rint(np.nan_to_num(v, nan=-1e6)).astype(np.int64) for v in (task.x_px, task.y_px))
+
+    def nothing(mine: slice) -> NDArray[np.float32]:
+        return np.full((mine.stop - mine.start, 2 * half + 1, 2 * half + 1), np.nan, np.float32)
+
     parts, unread = [], {}
     shape = (0, 0)
     first = np.searchsorted(task.stamp_frame, np.arange(len(task.paths) + 1))
     for j, (path, seen) in enumerate(zip(task.paths, task.seen, strict=True)):
         mine = slice(first[j], first[j + 1])
-        nothing = np.full((first[j + 1] - first[j], 2 * half + 1, 2 * half + 1), np.nan, np.float32)
         if not np.isfinite(task.x_px[mine]).any():  # a frame without a shift: nothing in it is looked for
-            parts.append(nothing)
+            parts.append(nothing(mine))
             continue
         try:
             with FrameReader(path) as reader:
@@ -72,7 +75,7 @@ def measure_stamps(task: StampTask) -> Stamps:
                 parts.append(reader.cutouts(x0[mine], y0[mine], half))
         except FrameError as error:
             unread[j] = str(error)
-            parts.append(nothing)
+            parts.append(nothing(mine))
     stamps = np.concatenate(parts)
     x, y = task.x_px - x0 + half, task.y_px - y0 + half
     centroid: dict[str, Floats] = {}

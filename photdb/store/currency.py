@@ -67,7 +67,8 @@ def grouped_digests(common: Sequence[Sequence[Any]], values: NDArray[np.float64]
             row = keyed()  # cheaper than to begin again with the key
             row.update(raw[i : i + size])
             out.append(row.digest())
-    return np.frombuffer(b"".join(out), ">i8").astype(np.int64).reshape(m, n)
+    digests_: NDArray[np.int64] = np.frombuffer(b"".join(out), ">i8").astype(np.int64).reshape(m, n)
+    return digests_
 
 
 def _encode(value: Any) -> bytes:
