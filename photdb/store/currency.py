@@ -40,7 +40,7 @@ def digests(common: Sequence[Any], values: NDArray[np.float64]) -> NDArray[np.in
     ndarray (n,)
         Equal to nothing that `digest` gives, but as good for comparing.
     """
-    return grouped_digests([common], values[None])[0]
+    return grouped_digests([common], values[None]).reshape(-1)
 
 
 def grouped_digests(common: Sequence[Sequence[Any]], values: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -67,8 +67,7 @@ def grouped_digests(common: Sequence[Sequence[Any]], values: NDArray[np.float64]
             row = keyed()  # cheaper than to begin again with the key
             row.update(raw[i : i + size])
             out.append(row.digest())
-    digests_: NDArray[np.int64] = np.frombuffer(b"".join(out), ">i8").astype(np.int64).reshape(m, n)
-    return digests_
+    return np.frombuffer(b"".join(out), ">i8").astype(np.int64).reshape(m, n)
 
 
 def _encode(value: Any) -> bytes:
