@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 FWHM_PER_SIGMA: Final = float(2.0 * np.sqrt(2.0 * np.log(2.0)))
 _GRID: Final = 2.0**30
-_BLOCK: Final = 1024
+_BLOCK: Final = 2048
 #: F of the fit against a constant. A fit to nothing but noise, which chooses its peak, exceeds 6 once in a thousand.
 _MIN_SIGNIFICANCE: Final = 7.0
 #: Of the start's height above the lowest median, in units of the pixels' noise; noise alone reaches 2.5.

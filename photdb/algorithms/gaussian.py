@@ -76,6 +76,9 @@ def fit_gaussians(boxes: Floats, usable: Floats, *, x: Floats, y: Floats, sigma:
     for some, weight in ((whole & enough, None), (~whole & enough, usable)):
         items = np.flatnonzero(some)
         if items.size:
+            if items.size == mean.size:
+                best, chi2, converged = _levenberg_marquardt(boxes, weight, best)
+                break
             items = padded(items)
             best[:, items], chi2[items], converged[items] = _levenberg_marquardt(
                 boxes[..., items], None if weight is None else weight[..., items], best[:, items]

@@ -1,6 +1,6 @@
 """The sky around sources: clipped medians of the pixels in rings, for stacks of stamps.
 
-The pixels of a ring are turned into 16-bit keys, in steps far below their scatter, which a radix sort puts in order;
+The pixels of a ring are turned into whole numbers of 16 bits, the keys, in steps far below their scatter, and sorted;
 the median, the clipping and the scatter are then read off ranks. Every stamp is a row of its own: its bits do not
 depend on its company.
 """
@@ -21,7 +21,7 @@ _KEPT_SCATTER: Final = 0.98658
 #: Part of a normal distribution below one standard deviation under its median.
 _LOWER_SIGMA: Final = 0.158655
 _MIN_PIXELS: Final = 20
-_BLOCK_PIXELS: Final = 200_000
+_BLOCK_PIXELS: Final = 300_000
 _SAMPLE: Final = 256
 #: Keys: the sample's median, and what is no sky (no pixel, or more than 384 quartile distances above the sky).
 _MIDDLE: Final = 16384
@@ -80,12 +80,13 @@ def _block(values: NDArray[Any]) -> tuple[Floats, Floats, NDArray[np.int64]]:
     values += _MIDDLE + 0.5
     np.clip(values, 0.0, _UNUSED, out=values)
     rows, width = len(values), values.shape[1] + 1
-    keys = np.full((rows, width), _UNUSED, dtype=np.uint16)  # one key more, for sums that end at the row's end
+    # numpy sorts 32 bits several times as fast as 16
+    keys = np.full((rows, width), _UNUSED, dtype=np.int32)  # one key more, for sums that end at the row's end
     keys[:, :-1] = values
-    keys.sort(axis=-1, kind="stable")
+    keys.sort(axis=-1)
     # all rows as one ascending sequence, so that one search finds the ranks of keys in every row
-    row_key = np.arange(rows) << 16
-    ascending = (keys + row_key.astype(np.uint32)[:, None]).ravel()
+    row_key = np.arange(rows, dtype=np.int32) << 16
+    ascending = (keys + row_key[:, None]).ravel()
     centre, lo, hi = _clip(keys.ravel(), ascending, row_key)
 
     n_sky = hi - lo
@@ -99,12 +100,12 @@ def _block(values: NDArray[Any]) -> tuple[Floats, Floats, NDArray[np.int64]]:
 
 
 def _clip(
-    keys: NDArray[np.uint16], ascending: NDArray[np.uint32], row_key: NDArray[np.int64]
+    keys: NDArray[np.int32], ascending: NDArray[np.int32], row_key: NDArray[np.int32]
 ) -> tuple[Floats, NDArray[np.intp], NDArray[np.intp]]:
     """Clip sorted rows of keys about their medians; give the medians, and where the kept keys start and stop."""
 
     def rank(key: NDArray[Any]) -> NDArray[np.intp]:
-        return np.searchsorted(ascending, (key + row_key).astype(np.uint32))
+        return np.searchsorted(ascending, (key + row_key).astype(np.int32))
 
     fraction = np.array([[0.5], [_LOWER_SIGMA]])
     lo, hi = rank(np.array([[0], [_UNUSED]]))

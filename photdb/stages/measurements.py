@@ -31,7 +31,7 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 #: Stamps a task: enough to keep numpy busy, few enough to stay in the cache and to give every worker its share.
-_STAMPS = 256
+_STAMPS = 1024
 _S_PER_STAMP = 1e-4
 
 

@@ -52,8 +52,9 @@ def measure_stamps(task: StampTask) -> Stamps:
 
     room = task.apertures.max()
     if task.fit:  # as far as a source may be found, and for the box of the fit (1.2 FWHM) wherever its search ends
-        room = max(room + task.max_offset_px.max(), 1.2 * task.fwhm_px.max() + 1 + task.search_px)
-    half = math.ceil(room) + 2
+        fit = max(3.0, 1.2 * task.fwhm_px.max()) + 1
+        room = max(room + task.max_offset_px.max(), fit + task.search_px)
+    half = math.ceil(room + 0.5)  # positions are up to half a pixel from the middle of their stamp's central one
     x0, y0 = (np.rint(np.nan_to_num(v, nan=-1e6)).astype(np.int64) for v in (task.x_px, task.y_px))
 
     def nothing(mine: slice) -> NDArray[np.float32]:

@@ -59,8 +59,12 @@ class Aperture:
 
 def columns(connection: Connection, sql: str, kinds: str, arguments: Sequence[Any] = ()) -> list[NDArray[Any]]:
     """Read a query as one array a column; `kinds` is a letter a column: i(nt), f(loat), s(tring), b(ool)."""
-    rows = driver(connection).execute(sql, arguments).fetchall()
+    cursor = driver(connection).execute(sql, arguments)
     dtypes = {"i": np.int64, "f": np.float64, "s": object, "b": np.bool_}
+    if set(kinds) in ({"i"}, {"f"}):  # numbers of one type, straight into one array: twice as fast
+        flat: NDArray[Any] = np.fromiter(itertools.chain.from_iterable(cursor), dtypes[kinds[0]])
+        return list(flat.reshape(-1, len(kinds)).T.copy())
+    rows = cursor.fetchall()
     values = zip(*rows, strict=True) if rows else itertools.repeat((), len(kinds))
     return [np.array(column, dtypes[kind]) for column, kind in zip(values, kinds, strict=True)]
 
@@ -96,15 +100,21 @@ def read_by_frame(connection: Connection, table: str, names: Sequence[str], fram
 
 def read_sources(connection: Connection, *roles: str) -> list[Source]:
     """Read the sources, of some roles or of all, in the order they were made."""
-    cursor = driver(connection)
-    sources = []
-    for id_, label, role in cursor.execute("SELECT id, label, role FROM source WHERE removed_at IS NULL ORDER BY id"):
-        anchors = cursor.execute(
-            "SELECT frame_id, x_px, y_px FROM source_anchor WHERE source_id = ? ORDER BY frame_id", (id_,)
-        ).fetchall()
-        if not roles or role in roles:
-            sources.append(Source(id_, label, role, tuple(a[0] for a in anchors), tuple((a[1], a[2]) for a in anchors)))
-    return sources
+    raw = driver(connection)
+    anchors: dict[int, list[tuple[int, float, float]]] = {}
+    for id_, *anchor in raw.execute("SELECT source_id, frame_id, x_px, y_px FROM source_anchor ORDER BY frame_id"):
+        anchors.setdefault(id_, []).append((anchor[0], anchor[1], anchor[2]))
+    return [
+        Source(
+            id_,
+            label,
+            role,
+            tuple(f for f, _, _ in anchors.get(id_, ())),
+            tuple((x, y) for _, x, y in anchors.get(id_, ())),
+        )
+        for id_, label, role in raw.execute("SELECT id, label, role FROM source WHERE removed_at IS NULL ORDER BY id")
+        if not roles or role in roles
+    ]
 
 
 def read_apertures(connection: Connection) -> list[Aperture]:
