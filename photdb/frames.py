@@ -187,14 +187,18 @@ class FrameReader:
         x_px, y_px = np.asarray(x_px, np.int64), np.asarray(y_px, np.int64)
         left, low = x_px - half, y_px - half
         inside = (left >= 0) & (low >= 0) & (left + size <= self.width_px) & (low + size <= self.height_px)
-        stored = np.zeros((inside.size, size, size), self._pixels.dtype)
-        for square, x, y, whole in zip(stored, left.tolist(), low.tolist(), inside.tolist(), strict=True):
-            if whole:
-                square[...] = self._pixels[y : y + size, x : x + size]
-            else:
-                part = self._pixels[max(y, 0) : max(y + size, 0), max(x, 0) : max(x + size, 0)]
-                square[max(-y, 0) :, max(-x, 0) :][: part.shape[0], : part.shape[1]] = part
-        pixels = _scaled(stored, self._header)
+        # Squares that overlap so much that they hold more pixels than the frame: each pixel is scaled once.
+        crowded = inside.size * size**2 > self._pixels.size
+        frame = _scaled(self._pixels, self._header) if crowded else self._pixels
+        if inside.all() and inside.size:
+            # A view of all squares that there are: numpy then copies the rows of those asked for.
+            squares = np.lib.stride_tricks.sliding_window_view(frame, (size, size))[low, left]
+            return squares if crowded else _scaled(squares, self._header)
+        squares = np.zeros((inside.size, size, size), frame.dtype)
+        for square, x, y in zip(squares, left.tolist(), low.tolist(), strict=True):
+            part = frame[max(y, 0) : max(y + size, 0), max(x, 0) : max(x + size, 0)]
+            square[max(-y, 0) :, max(-x, 0) :][: part.shape[0], : part.shape[1]] = part
+        pixels = squares if crowded else _scaled(squares, self._header)
         x, y = left[~inside, None] + np.arange(size), low[~inside, None] + np.arange(size)
         off_x, off_y = (x < 0) | (x >= self.width_px), (y < 0) | (y >= self.height_px)
         pixels[~inside] = np.where(off_y[:, :, None] | off_x[:, None, :], np.nan, pixels[~inside])
