@@ -110,7 +110,7 @@ def _levenberg_marquardt(
     chi2, gradient, curvature = _evaluate(boxes, weight, p)
     damping = np.full_like(chi2, 1e-3)
     stopped = np.zeros(chi2.shape, dtype=bool)
-    for _ in range(_MAX_ITERATIONS):
+    for iteration in range(1, _MAX_ITERATIONS + 1):
         step = _solve(curvature, gradient, damping)
         step[1:5] *= p[[3, 4, 3, 4]] / np.where(np.abs(p[0]) > 1e-12, p[0], 1e-12)
         trial = p + step
@@ -120,11 +120,10 @@ def _levenberg_marquardt(
             & (np.abs(step[1:3]) < _STEP_PX).all(axis=0)
             & (np.abs(step[3:5]) < _STEP_SIGMA * p[3:5]).all(axis=0)
         )
-        now = np.flatnonzero(~stopped)
-        at = items[now]
-        result[:, at] = np.where(small[now], trial[:, now], p[:, now])
-        result_chi2[at], converged[at] = chi2[now], small[now]
-        stopped |= small | (damping >= 1e8)
+        stop = np.flatnonzero(~stopped & (small | (damping >= 1e8) | (iteration == _MAX_ITERATIONS)))
+        at = items[stop]
+        result[:, at] = np.where(small[stop], trial[:, stop], p[:, stop])
+        result_chi2[at], converged[at], stopped[stop] = chi2[stop], small[stop], True
         going = np.flatnonzero(~stopped)
         if not going.size:
             break

@@ -21,7 +21,7 @@ _KEPT_SCATTER: Final = 0.98658
 #: Part of a normal distribution below one standard deviation under its median.
 _LOWER_SIGMA: Final = 0.158655
 _MIN_PIXELS: Final = 20
-_BLOCK_PIXELS: Final = 300_000
+_BLOCK_PIXELS: Final = 400_000
 _SAMPLE: Final = 256
 #: Keys: the sample's median, and what is no sky (no pixel, or more than 384 quartile distances above the sky).
 _MIDDLE: Final = 16384
@@ -104,16 +104,18 @@ def _clip(
 ) -> tuple[Floats, NDArray[np.intp], NDArray[np.intp]]:
     """Clip sorted rows of keys about their medians; give the medians, and where the kept keys start and stop."""
 
-    def rank(key: NDArray[Any]) -> NDArray[np.intp]:
-        return np.searchsorted(ascending, (key + row_key).astype(np.int32))
+    def rank(key: NDArray[Any], row: NDArray[np.int32]) -> NDArray[np.intp]:
+        return np.searchsorted(ascending, (key + row).astype(np.int32))
 
     fraction = np.array([[0.5], [_LOWER_SIGMA]])
-    lo, hi = rank(np.array([[0], [_UNUSED]]))
-    while True:
+    start_of, stop_of = rank(np.array([[0], [_UNUSED]]), row_key)
+    centre_of, rows = np.empty(row_key.size), np.arange(row_key.size)
+    while rows.size:
+        row, lo, hi = row_key[rows], start_of[rows], stop_of[rows]
         # where the quantiles lie in the runs of equal keys that hold them, a run reaching half-way to its neighbours
         position = lo + fraction * (hi - lo)
         key = keys[np.minimum(position.astype(np.intp), np.maximum(hi - 1, lo))].astype(np.int64)
-        start, stop = rank(np.stack([key, key + 1]))
+        start, stop = rank(np.stack([key, key + 1]), row)
         start, stop = np.maximum(start, lo), np.minimum(stop, hi)
         below = np.where(start > lo, key - keys[np.maximum(start - 1, 0)], 0)
         above = np.where(stop < hi, keys[np.minimum(stop, keys.size - 1)] - key, below)
@@ -122,11 +124,11 @@ def _clip(
         centre, lower = key + 0.5 * ((below + above) * spread - below)
         reach = _CLIP_SIGMA * (centre - lower)
         limits = np.stack([np.ceil(centre - reach), np.floor(centre + reach) + 1.0])
-        low, high = rank(np.clip(limits, 0, _UNUSED).astype(np.int64))
+        low, high = rank(np.clip(limits, 0, _UNUSED).astype(np.int64), row)
         low, high = np.maximum(lo, low), np.minimum(hi, high)
-        if np.array_equal(low, lo) and np.array_equal(high, hi):
-            return centre, lo, hi
-        lo, hi = low, high
+        centre_of[rows], start_of[rows], stop_of[rows] = centre, low, high
+        rows = rows[(low != lo) | (high != hi)]
+    return centre_of, start_of, stop_of
 
 
 def _scale(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
