@@ -74,7 +74,11 @@ def ring_sky(
 def _block(values: NDArray[Any]) -> tuple[Floats, Floats, NDArray[np.int64]]:
     """Give sky, scatter and number of pixels of rows of values, which are overwritten; infinity is no pixel."""
     # 16-bit keys, in steps of 1/64 to 1/128 of the quartiles' distance; integers stay apart and keep their ties
-    middle, unit = _scale(values)
+    step = max(1, values.shape[1] // _SAMPLE)
+    sample = np.sort(values[:, ::step], axis=-1)
+    middle, unit = _scale(sample)
+    if step == 1:
+        values = sample  # keys of values in order are in order
     values -= middle[:, None]
     values *= (1.0 / unit)[:, None]
     values += _MIDDLE + 0.5
@@ -83,7 +87,8 @@ def _block(values: NDArray[Any]) -> tuple[Floats, Floats, NDArray[np.int64]]:
     # numpy sorts 32 bits several times as fast as 16
     keys = np.full((rows, width), _UNUSED, dtype=np.int32)  # one key more, for sums that end at the row's end
     keys[:, :-1] = values
-    keys.sort(axis=-1)
+    if step > 1:
+        keys.sort(axis=-1)
     # all rows as one ascending sequence, so that one search finds the ranks of keys in every row
     row_key = np.arange(rows, dtype=np.int32) << 16
     ascending = (keys + row_key[:, None]).ravel()
@@ -131,13 +136,12 @@ def _clip(
     return centre_of, start_of, stop_of
 
 
-def _scale(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Roughly the median of each row, and a power of two 1/64 to 1/128 of its quartiles' distance, from a sample."""
-    sample = np.sort(values[:, :: max(1, values.shape[1] // _SAMPLE)], axis=-1)
+def _scale(sample: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Roughly the median of each sorted row, and a power of two 1/64 to 1/128 of its quartiles' distance."""
     last = np.maximum(np.count_nonzero(np.isfinite(sample), axis=-1) - 1, 0)
     row = np.arange(len(sample))
     middle, low, high = sample[row, last // 2], sample[row, last // 4], sample[row, last - last // 4]
-    middle, low, high = (np.where(np.isfinite(v), v, 0.0).astype(values.dtype) for v in (middle, low, high))
+    middle, low, high = (np.where(np.isfinite(v), v, 0.0).astype(sample.dtype) for v in (middle, low, high))
     distance = high - low
     tied = np.flatnonzero(distance == 0)
     if tied.size:

@@ -77,7 +77,7 @@ def measure_stamps(task: StampTask) -> Stamps:
         except FrameError as error:
             unread[j] = str(error)
             parts.append(nothing(mine))
-    stamps = np.concatenate(parts)
+    stamps = np.concatenate(parts) if len(parts) > 1 else parts[0]
     x, y = task.x_px - x0 + half, task.y_px - y0 + half
     centroid: dict[str, Floats] = {}
     centroid_flags = np.zeros(x.size, np.int64)
