@@ -30,8 +30,12 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-#: Stamps a task: enough to keep numpy busy, few enough to stay in the cache and to give every worker its share.
-_STAMPS = 1024
+#: Stamps a task, and their pixels: enough to keep numpy busy, few enough to stay small in memory, and at least some
+#: tasks for each worker.
+_MOST_STAMPS = 1024
+_MOST_PIXELS = 4_000_000
+_FEWEST_STAMPS = 64
+_TASKS_A_WORKER = 4
 _S_PER_STAMP = 1e-4
 
 
@@ -116,7 +120,8 @@ def measure_sources(
     measured = None if fitting else _measured(project.connection, expected)
     at = expected.xy_px if measured is None else measured.xy_px
     rings = np.array([(a.radius_px, a.annulus_inner_px, a.annulus_outer_px) for a in apertures])
-    chunks = _chunks(items, [files[f][3] in (8, 16, -32) for f in frame_id])
+    single = [files[f][3] in (8, 16, -32) for f in frame_id]
+    chunks = _chunks(items, single, float(rings.max()), session.workers.n_workers)
     tasks = [
         StampTask(
             paths=tuple(folder / files[frame_id[i]][0] for i, _ in chunk),
@@ -143,21 +148,31 @@ def measure_sources(
 
     estimate = sum(t.x_px.size for t in tasks) * _S_PER_STAMP
     results = session.workers.run(measure_stamps, tasks, estimate_s=estimate)
-    counted = ((len(chunk), (chunk, found)) for chunk, found in zip(chunks, results, strict=True))
+    before = [None, *(chunk[-1][0] for chunk in chunks)]  # a frame that goes on in another task counts once
+    counted = (
+        (len({i for i, _ in chunk} - {last}), (chunk, found))
+        for chunk, found, last in zip(chunks, results, before, strict=False)
+    )
     save_in_batches(project, session, "measure", counted, len(items), save)
     return unread
 
 
-def _chunks(items: list[tuple[int, Ints]], single: list[bool]) -> list[list[tuple[int, Ints]]]:
+def _chunks(
+    items: list[tuple[int, Ints]], single: list[bool], outer_px: float, n_workers: int
+) -> list[list[tuple[int, Ints]]]:
     """Part frames into tasks; those of single and of double precision apart, so that no stack changes the other's."""
+    largest = max(_FEWEST_STAMPS, int(_MOST_PIXELS / (2 * outer_px + 1) ** 2))
+    share = sum(k.size for _, k in items) // (_TASKS_A_WORKER * n_workers)
+    enough = min(_MOST_STAMPS, largest, max(_FEWEST_STAMPS, share))
     chunks: list[list[tuple[int, Ints]]] = []
-    n_stamps = _STAMPS
-    for item in items:
-        if n_stamps >= _STAMPS or single[item[0]] != single[chunks[-1][-1][0]]:
-            chunks.append([])
-            n_stamps = 0
-        chunks[-1].append(item)
-        n_stamps += item[1].size
+    n_stamps = enough
+    for i, sources in items:
+        for part in np.array_split(sources, -(-sources.size // largest)):
+            if n_stamps >= enough or single[i] != single[chunks[-1][-1][0]]:
+                chunks.append([])
+                n_stamps = 0
+            chunks[-1].append((i, part))
+            n_stamps += part.size
     return chunks
 
 
