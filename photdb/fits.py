@@ -5,6 +5,7 @@ because thousands are read at once. Whatever is wrong with a file is a `FrameErr
 reason without the path.
 """
 
+import functools
 import gzip
 import io
 import math
@@ -152,7 +153,10 @@ def header_of(file: io.FileIO, status: os.stat_result, *, all_cards: bool = True
 
 def _layout_cards(block: bytes) -> dict[str, Value]:
     starts = [i for i in range(0, len(block), CARD) if _LAYOUT.fullmatch(block, i, i + 8)]
-    return parse_cards(b"".join([block[i : i + CARD] for i in starts]))
+    return _parsed(b"".join([block[i : i + CARD] for i in starts])).copy()
+
+
+_parsed = functools.lru_cache(maxsize=8)(parse_cards)  # of one frame after the other, these cards are the same
 
 
 def _first_image(
