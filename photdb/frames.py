@@ -13,17 +13,18 @@ import mmap
 import os
 import re
 import warnings
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 import numpy as np
+from isal.isal_zlib import crc32
 from numpy.typing import NDArray
 
+from photdb.algorithms import kernels
 from photdb.errors import FrameError, PhotdbError
-from photdb.fits import STORED, HeaderRead, expand, header_of, opened, read_header
+from photdb.fits import LAYOUT, STORED, HeaderRead, expand, header_of, opened, read_header
 
 __all__ = ["FrameReader", "HeaderRead", "content_crc32", "find_frames", "read_header", "read_pixels"]
 
@@ -100,9 +101,9 @@ def read_pixels(path: str | Path) -> tuple[NDArray[Any], int, int, int]:
         As for `read_header`; also if the compressed data are damaged.
     """
     with opened(path) as (file, status):
-        header = header_of(file, status)
+        header = header_of(file, status, LAYOUT)
         content = _content(file, status)
-        crc = zlib.crc32(content)  # before the pixels among the bytes are changed in place
+        crc = crc32(content)  # before the pixels among the bytes are changed in place
         pixels = _physical(_stored(content, header), header)
     return pixels, crc, status.st_size, status.st_mtime_ns
 
@@ -128,7 +129,7 @@ def content_crc32(path: str | Path) -> tuple[int, int, int]:
     crc = 0
     with opened(path) as (file, status):
         while chunk := file.read(1 << 18):
-            crc = zlib.crc32(chunk, crc)
+            crc = crc32(chunk, crc)
     return crc, status.st_size, status.st_mtime_ns
 
 
@@ -158,7 +159,7 @@ class FrameReader:
     def __init__(self, path: str | Path) -> None:
         self._map: mmap.mmap | None = None
         with opened(path) as (file, status):
-            self._header = header = header_of(file, status, all_cards=False)
+            self._header = header = header_of(file, status, LAYOUT)
             if header.compression == "none":
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
                 self._pixels = _view(self._map, header)
@@ -258,16 +259,19 @@ def _physical(stored: NDArray[Any], header: HeaderRead) -> NDArray[Any]:
     if header.bscale != 1 or (header.bzero != 0 and flipped is None) or _has_blank(stored, header):
         return _scaled(stored, header)
     pixels = stored.view(stored.dtype.newbyteorder("="))
-    if pixels.dtype != stored.dtype:
+    flip = 0 if flipped is None else 1 << (header.bitpix - 1)
+    if pixels.dtype != stored.dtype and header.bitpix == 16:  # nearly all cameras
+        kernels.swap_bytes(pixels.reshape(-1).view(np.uint16), flip)
+        flip = 0
+    elif pixels.dtype != stored.dtype:
         # Touching fresh memory costs as much as reading the file, and byteswap() is slow: copy in place, through a
         # buffer in the cache.
         flat, swapped = pixels.reshape(-1), stored.reshape(-1)
         for start in range(0, flat.size, _CHUNK):
             flat[start : start + _CHUNK] = swapped[start : start + _CHUNK]
-    if flipped is not None:
-        pixels ^= np.array(1 << (header.bitpix - 1), f"u{pixels.itemsize}").view(pixels.dtype)
-        pixels = pixels.view(flipped)
-    return pixels
+    if flip:
+        pixels ^= np.array(flip, f"u{pixels.itemsize}").view(pixels.dtype)
+    return pixels if flipped is None else pixels.view(flipped)
 
 
 def _scaled(stored: NDArray[Any], header: HeaderRead) -> NDArray[Any]:

@@ -38,7 +38,7 @@ EVERYBODYS = {"errors", "wording", "__version__"}
 MAY_USE = {
     "algorithms": {"numpy", "scipy"},
     "store": {"numpy", "sqlalchemy", "alembic"},
-    "frames": {"numpy", "astropy"},
+    "frames": {"numpy", "astropy", "isal"},
     "executors": {"numpy", "dask", "distributed"},
     "stages": {"numpy", "sqlalchemy", "astropy"},
     "viewers": {"numpy", "matplotlib"},

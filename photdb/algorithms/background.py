@@ -10,6 +10,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from photdb.algorithms import kernels
+from photdb.algorithms.median import median
+
 _TILE_PX: Final = 64
 _STEP_X_PX: Final = 3  # odd: where rows or columns alternate both kinds are sampled
 _STEP_Y_PX: Final = 5
@@ -41,18 +44,11 @@ class Background:
 
         Outside the outermost centres the level goes on linearly and the scatter, which must stay positive, is constant.
         """
-        ny, nx = self.level_adu.shape
-        x0, x1, fx = _between(np.asarray(x_px, float), nx, self.tile_width_px)
-        y0, y1, fy = _between(np.asarray(y_px, float), ny, self.tile_height_px)
-        flat_level, flat_scatter = self.level_adu.ravel(), self.scatter_adu.ravel()
-        corners = (y0 * nx + x0, y0 * nx + x1, y1 * nx + x0, y1 * nx + x1)
-        a, b, c, d = (flat_level[k] for k in corners)
-        low = a + fx * (b - a)
-        level = low + fy * (c + fx * (d - c) - low)
-        fx, fy = np.clip(fx, 0.0, 1.0), np.clip(fy, 0.0, 1.0)
-        a, b, c, d = (flat_scatter[k] for k in corners)
-        low = a + fx * (b - a)
-        return level, low + fy * (c + fx * (d - c) - low)
+        x, y = np.asarray(x_px, np.float64), np.asarray(y_px, np.float64)
+        level, scatter = kernels.sky_of(
+            self.level_adu, self.scatter_adu, self.tile_height_px, self.tile_width_px, x.ravel(), y.ravel()
+        )
+        return level.reshape(x.shape), scatter.reshape(x.shape)
 
     def threshold(self, x_px: Floats, y_px: Floats, n_scatters: float) -> Floats:
         """Give level + n_scatters·scatter (ADU) on the grid of x (nx,) and y (ny,), shape (ny, nx), as `at` would."""
@@ -124,15 +120,13 @@ def background(pixels: Pixels) -> Background:
     if not known.any():
         zeros = np.zeros((ny, nx))
         return Background(zeros, zeros + 1.0, width, height, np.nan, np.nan)
-    level_around = _median3(np.where(known, level, np.nan), fallback=float(np.median(level[known])))
-    scatter_around = _median3(np.where(known, scatter, np.nan), fallback=float(np.median(scatter[known])))
+    level_around = kernels.median_around(np.where(known, level, np.nan), median(level[known]))
+    scatter_around = kernels.median_around(np.where(known, scatter, np.nan), median(scatter[known]))
     odd = ~known | (np.abs(level - level_around) > 3.0 * scatter_around)
     level = np.where(odd, level_around, level)
     # A frame without noise still needs a positive scale for thresholds.
     floor = np.maximum(1e-6 * np.abs(level), np.finfo(np.float32).tiny)
-    return Background(
-        level, np.maximum(scatter_around, floor), width, height, float(np.median(level)), float(np.median(scatter))
-    )
+    return Background(level, np.maximum(scatter_around, floor), width, height, median(level), median(scatter))
 
 
 def _between(position: Floats, n: int, tile_px: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
@@ -145,52 +139,5 @@ def _between(position: Floats, n: int, tile_px: int) -> tuple[NDArray[np.intp], 
 
 def _clipped(values: NDArray[Any]) -> tuple[Floats, Floats]:
     """Give the clipped median and scatter of each row, NaN where fewer than nine values are finite."""
-    ordered = np.sort(values, axis=1)  # NaN come last
-    n_rows, n_values = ordered.shape
-    rows = np.arange(n_rows)
-    integral = ordered.dtype.kind != "f"
-    if integral:
-        # One rising line of all rows, in which one binary search counts the values of a row below a limit.
-        lowest, highest = int(ordered[:, 0].min()), int(ordered[:, -1].max())
-        shift = rows * (highest - lowest + 2) - lowest
-        shift = shift.astype(np.int32 if shift[-1] + highest < 2**31 else np.int64)
-        line = (ordered + shift[:, None]).ravel()
-
-    def n_below(limit: Floats) -> NDArray[np.intp]:  # (k, n_rows) limits
-        if not integral:
-            return np.asarray(np.count_nonzero(ordered < limit[:, :, None], axis=2))
-        whole = np.clip(np.ceil(limit), lowest, highest + 1).astype(shift.dtype)
-        return np.asarray(np.searchsorted(line, whole + shift) - rows * n_values)
-
-    first = np.zeros(n_rows, np.intp)
-    last = np.full(n_rows, n_values) if integral else np.count_nonzero(~np.isnan(ordered), axis=1)
-    enough = last >= min(_MIN_SAMPLES, n_values)
-    last = np.where(enough, last, n_values)
-    fractions = np.array([[0.1587], [0.5], [0.8413]])
-    for n_clips in range(_N_CLIPS + 1):
-        ranks = first + fractions * (last - first)
-        low, middle, high = ordered[rows, np.minimum(ranks.astype(np.intp), n_values - 1)].astype(np.float64)
-        if n_clips == _N_CLIPS:
-            break
-        # One side may be full of stars or of dead pixels: the first clip trusts the narrower one.
-        scatter = 0.5 * (high - low) if n_clips else np.minimum(middle - low, high - middle)
-        half = _CLIP * np.maximum(scatter, 0.5 if integral else 0.0)
-        first, last = n_below(np.array([middle - half, middle + half]))
-        last = np.maximum(last, first + 1)
-    if integral:
-        # Spread the equal ones evenly over ± ½ around their value.
-        values = np.array([low, middle, high])
-        below, upto = n_below(values), n_below(values + 1.0)
-        low, middle, high = values - 0.5 + (ranks - below) / (upto - below)
-    return np.where(enough, middle, np.nan), np.where(enough, 0.5 * (high - low), np.nan)
-
-
-def _median3(values: Floats, fallback: float) -> Floats:
-    """Give the median of the known values in the 3 x 3 neighbourhood, the fallback where there are none."""
-    ny, nx = values.shape
-    padded = np.pad(values, 1, mode="edge")
-    around = np.sort([padded[j : j + ny, i : i + nx] for j in range(3) for i in range(3)], axis=0)  # NaN come last
-    n_known = np.count_nonzero(~np.isnan(around), axis=0)
-    upper = np.take_along_axis(around, (n_known // 2)[None] % 9, axis=0)[0]
-    lower = np.take_along_axis(around, (np.maximum(n_known - 1, 0) // 2)[None], axis=0)[0]
-    return np.where(n_known > 0, 0.5 * (lower + upper), fallback)
+    level, scatter = kernels.clipped(np.sort(values, axis=1), _N_CLIPS, _CLIP, _MIN_SAMPLES)
+    return level, scatter

@@ -25,13 +25,15 @@ _ANGLE: Final = re.compile(
 )
 
 
-def parse_cards(block: bytes) -> dict[str, Value]:
+def parse_cards(block: bytes, only: tuple[str, ...] = ("",)) -> dict[str, Value]:
     """Parse the cards of a header, leniently: one that cannot be read is left out.
 
     Parameters
     ----------
     block : bytes
         Cards of 80 bytes.
+    only : tuple of str
+        What the keywords that are wanted begin with; all by default.
 
     Returns
     -------
@@ -59,7 +61,7 @@ def parse_cards(block: bytes) -> dict[str, Value]:
         elif card[8:9] != "=" or key in ("COMMENT", "HISTORY"):
             continue
         last = ""
-        if key and key not in cards:
+        if key and key not in cards and key.startswith(only):
             cards[key] = _value(body)
             last = key
     return cards

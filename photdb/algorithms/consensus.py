@@ -7,19 +7,18 @@ them. Positions are complex numbers ``x + iy`` from the centre of the frame: a s
 """
 
 import math
+import sys
 from dataclasses import dataclass
-from functools import cache
-from typing import Final
+from functools import cache, lru_cache
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammainc
 
+Bool = NDArray[np.bool_]
 Float = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 Index = NDArray[np.intp]
-#: a, b, and the distance in pixels within which matches are to be believed
-Shift = tuple[complex, complex, float]
 
 #: Scales further from 1 than this are not looked for. Focus changes the scale by some 1e-4.
 SCALE_RANGE: Final = 0.01
@@ -33,8 +32,21 @@ TOLERANCES_PX: Final = (2.5, 1.0, 0.4)
 _COARSE_TOLERANCE_PX = 5.0
 _SHORTEST_PAIR_PX = 20.0
 _VOTE_PX, _VOTE_TURNS = 12.0, 240  # a vote's cell: 12 px by 12 px by 1.5°
-_N_TRIED = 64
 _CELL_PX = 2
+_DRIFT_PX = 5.0  # how far a shift may be sharpened before pairs that came near are looked for anew
+_DOUBT_PX = 0.5  # how much the start of a fit may change distances at its end
+_LEAST_LOG = -math.log(sys.float_info.max)  # the chance of less than this is 0
+
+
+class Shift(NamedTuple):
+    """A shift ``z = a·z_ref + b``, and the pairs of stars, by their places in the lists, that bear it out."""
+
+    a: complex
+    b: complex
+    tolerance_px: float  # the distance within which matches are to be believed
+    i: Index  # each other's nearest within it
+    j: Index
+    firm: bool  # the fit kept its matches, none of them near the limit: another start would have led here too
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +77,7 @@ def _cells(z: Complex, stars: StarMap) -> tuple[Index, Index]:
     return row.clip(0, n_rows - 1).astype(np.intp), column.clip(0, n_columns - 1).astype(np.intp)
 
 
-def search(z: Complex, z_ref: Complex, stars: StarMap, *, n_bright: int) -> Shift | None:
+def search(z: Complex, z_ref: Complex, stars: StarMap, *, n_bright: int, n_best: int = 64) -> Shift | None:
     """Find the shift that pairs of the brightest stars vote for and all stars bear out.
 
     Votes of triangles go back to Groth (1986, AJ 91, 1244); with a scale known to a percent, pairs are enough.
@@ -78,17 +90,19 @@ def search(z: Complex, z_ref: Complex, stars: StarMap, *, n_bright: int) -> Shif
         The map of the reference frame's stars.
     n_bright : int
         Number of stars of each list, the brightest, whose pairs vote.
+    n_best : int
+        Number of shifts, those with most votes, that are tried on all stars.
 
     Returns
     -------
-    tuple or None
+    Shift or None
         What `accept` makes of the best.
     """
     shortest_px = min(_SHORTEST_PAIR_PX, 0.1 * min(stars.width_px, stars.height_px))
     a, b = _pair_shifts(z[:n_bright], z_ref[:n_bright], shortest_px)
     if len(a) == 0:
         return None
-    best = _most_wanted(a, b, z, stars)
+    best = _most_wanted(a, b, z, stars, n_best)
     return accept(z, z_ref, complex(a[best]), complex(b[best]), stars, n_tried=len(a))
 
 
@@ -98,41 +112,61 @@ def _pairs(n: int) -> tuple[Index, Index]:
     return first, second
 
 
+@lru_cache(maxsize=8)
+def _reference_pairs(stars: bytes) -> tuple[Complex, Complex, Float]:
+    """Give the steps, middles and lengths of all pairs of some stars (a complex array's bytes), the shortest first.
+
+    They are kept: nearly all frames ask for the same reference stars.
+    """
+    step, middle, length = _steps(np.frombuffer(stars, dtype=np.complex128))
+    order = np.argsort(length, kind="stable")
+    return step[order], middle[order], length[order]
+
+
+def _steps(z: Complex) -> tuple[Complex, Complex, Float]:
+    first, second = _pairs(len(z))
+    z_first, z_second = z.take(first), z.take(second)
+    step = z_second - z_first
+    return step, (z_second + z_first) / 2, np.abs(step)
+
+
 def _pair_shifts(z: Complex, z_ref: Complex, shortest_px: float) -> tuple[Complex, Complex]:
     """Give the shifts that carry a pair of reference stars onto a pair of the frame's, both ways round."""
-    first, second = _pairs(len(z_ref))
-    step_ref, middle_ref = z_ref[second] - z_ref[first], (z_ref[second] + z_ref[first]) / 2
-    order = np.argsort(np.abs(step_ref), kind="stable")
-    step_ref, middle_ref = step_ref[order], middle_ref[order]
-    length_ref = np.abs(step_ref)
-
-    first, second = _pairs(len(z))
-    step, middle = z[second] - z[first], (z[second] + z[first]) / 2
-    length = np.abs(step)
-    low = np.searchsorted(length_ref, np.maximum(length * (1 - SCALE_RANGE) - 1, shortest_px))
-    n_alike = np.maximum(np.searchsorted(length_ref, length * (1 + SCALE_RANGE) + 1) - low, 0)
+    step_ref, middle_ref, length_ref = _reference_pairs(z_ref.tobytes())
+    step, middle, length = _steps(z)
+    low = length_ref.searchsorted(np.maximum(length * (1 - SCALE_RANGE) - 1, shortest_px))
+    n_alike = np.maximum(length_ref.searchsorted(length * (1 + SCALE_RANGE) + 1) - low, 0)
     n_alike[length < shortest_px] = 0
-    pair = np.repeat(np.arange(len(step)), n_alike)
-    pair_ref = np.arange(len(pair)) - np.repeat(np.cumsum(n_alike) - n_alike - low, n_alike)
-
-    a = step[pair] / step_ref[pair_ref]
-    turned = a * middle_ref[pair_ref]
-    return np.concatenate((a, -a)), np.concatenate((middle[pair] - turned, middle[pair] + turned))
+    pair, pair_ref = _ranges(low, n_alike)
+    a = step.take(pair) / step_ref.take(pair_ref)
+    turned, middle = a * middle_ref.take(pair_ref), middle.take(pair)
+    return np.concatenate((a, -a)), np.concatenate((middle - turned, middle + turned))
 
 
-def _most_wanted(a: Complex, b: Complex, z: Complex, stars: StarMap) -> int:
+def _ranges(low: Index, n: Index) -> tuple[Index, Index]:
+    """Give the numbers ``low[k], low[k] + 1, … low[k] + n[k] - 1`` of all k, behind the k of each."""
+    k = np.arange(len(n)).repeat(n)
+    return k, np.arange(len(k)) - (n.cumsum() - n - low).repeat(n)
+
+
+def _most_wanted(a: Complex, b: Complex, z: Complex, stars: StarMap, n_best: int) -> int:
     """Find, among the shifts with most votes, the one that brings most stars of the frame near reference stars."""
     size = 1 << max(12, int(4 * len(a)).bit_length())
     votes = np.zeros(len(a), dtype=np.int64)
-    place = np.stack((np.angle(a) * (_VOTE_TURNS / (2 * math.pi)), b.real / _VOTE_PX, b.imag / _VOTE_PX))
+    place = np.empty((3, len(a)))
+    np.multiply(np.arctan2(a.imag, a.real), _VOTE_TURNS / (2 * math.pi), out=place[0])
+    np.divide((b.real, b.imag), _VOTE_PX, out=place[1:])
     for offset in (0.25, 0.75):  # two grids: what an edge of one divides, the other mostly keeps
         turn, right, down = np.floor(place + offset).astype(np.int64)
         # cells share places of a table four times as long as the votes: a false neighbour now and then does no harm
         cell = (turn % _VOTE_TURNS * 73856093 ^ right * 19349663 ^ down * 83492791) & (size - 1)
-        votes += np.bincount(cell, minlength=size)[cell]
-    tried = np.argsort(-np.minimum(votes, 32767).astype(np.int16), kind="stable")[:_N_TRIED]
+        votes += np.bincount(cell, minlength=size).take(cell)
+    tried = np.argsort(-np.minimum(votes, 32767).astype(np.int16), kind="stable")[:n_best]
     at_ref = (z - b[tried, np.newaxis]) * (1 / a[tried, np.newaxis])
-    n_near = np.count_nonzero(stars.near_star[_cells(at_ref, stars)], axis=1)
+    row, column = _cells(at_ref, stars)
+    row *= stars.near_star.shape[1]
+    row += column
+    n_near = np.count_nonzero(stars.near_star.ravel().take(row), axis=1)
     return int(tried[np.argmax(n_near)])
 
 
@@ -157,39 +191,68 @@ def accept(z: Complex, z_ref: Complex, a: complex, b: complex, stars: StarMap, *
 
     Returns
     -------
-    tuple or None
-        a, b, and the one of `TOLERANCES_PX` at which chance explains the matches least.
+    Shift or None
+        With the one of `TOLERANCES_PX` at which chance explains the matches least.
     """
+    if len(z) == 0 or len(z_ref) == 0:
+        return None
+    wide_px = min(50.0, max(10.0, 0.1 * min(stars.width_px, stars.height_px)))
+    moved = start = a * z_ref + b
+    near = _pairs_near(z, start, wide_px + _DRIFT_PX + 1)
     for within_px in (_COARSE_TOLERANCE_PX, TOLERANCES_PX[0]):
-        i, j = mutual_nearest(z, a * z_ref + b, within_px)
-        if len(i) < 3:
+        i, j, _ = _each_others_nearest(z, moved, *near, within_px)
+        n_fitted = len(i)
+        if n_fitted < 3:
             return None
-        a, b = least_squares(z[i], z_ref[j], np.full(len(i), 100.0))
+        a, b = least_squares(z[i], z_ref[j], np.full(n_fitted, 100.0))
+        moved = a * z_ref + b
+        if np.abs(moved - start).max() > _DRIFT_PX:
+            start, near = moved, _pairs_near(z, moved, wide_px + _DRIFT_PX + 1)
     if abs(abs(a) - 1) > 1.5 * SCALE_RANGE:
         return None
-    distance2 = _distance2(z, a * z_ref + b)
-    i, j = _each_others_nearest(distance2, TOLERANCES_PX[0])
-    matched2 = distance2[i, j]
-    wide_px = min(50.0, max(10.0, 0.1 * min(stars.width_px, stars.height_px)))
-    n_beside = np.count_nonzero(distance2 < wide_px**2) - np.count_nonzero(distance2 < _COARSE_TOLERANCE_PX**2)
+    i, j, distance2 = _each_others_nearest(z, moved, *near, TOLERANCES_PX[0] + _DOUBT_PX)
+    firm = len(i) == n_fitted and not (distance2 > (TOLERANCES_PX[0] - _DOUBT_PX) ** 2).any()
+    near2 = length2(z.take(near[0]) - moved.take(near[1]))
+    n_beside = np.count_nonzero(near2 < wide_px**2) - np.count_nonzero(near2 < _COARSE_TOLERANCE_PX**2)
     per_px2 = (n_beside + 1) / (wide_px**2 - _COARSE_TOLERANCE_PX**2)
     least, tolerance_px = math.inf, 0.0
     for within_px in TOLERANCES_PX:
-        n = np.count_nonzero(matched2 < within_px**2) - 2  # two made the shift
+        n = int(np.count_nonzero(distance2 < within_px**2)) - 2  # two made the shift
         if n > 0:
-            chance = len(TOLERANCES_PX) * n_tried * float(gammainc(n, per_px2 * within_px**2))
+            chance = len(TOLERANCES_PX) * n_tried * _chance_of(n, per_px2 * within_px**2)
             if chance < least:
                 least, tolerance_px = chance, within_px
-    return (a, b, tolerance_px) if least <= MAX_CHANCE else None
+    if least > MAX_CHANCE:
+        return None
+    keep = distance2 < tolerance_px**2
+    return Shift(a, b, tolerance_px, i[keep], j[keep], bool(firm))
+
+
+def _chance_of(n: int, expected: float) -> float:
+    """Give the probability of n events or more (Poisson) where fewer are expected; 1 where not."""
+    # not `scipy.special.gammainc`: its import alone takes as long as a hundred frames
+    if expected >= n:
+        return 1.0
+    log_term = n * math.log(expected) - expected - math.lgamma(n)
+    if log_term < _LEAST_LOG:
+        return 0.0
+    term = total = 1.0
+    k = n
+    while term > 1e-17 * total:
+        k += 1
+        term *= expected / k
+        total += term
+    return math.exp(log_term) / n * total
 
 
 def least_squares(z: Complex, z_ref: Complex, weight: Float) -> tuple[complex, complex]:
     """Fit ``z = a·z_ref + b`` with the inverse variances `weight` (px⁻²) and `SCALE_PRIOR`; closed form."""
-    total = weight.sum()
-    mean, mean_ref = (weight * z).sum() / total, (weight * z_ref).sum() / total
+    add = np.add.reduce
+    total = add(weight)
+    mean, mean_ref = add(weight * z) / total, add(weight * z_ref) / total
     arm = z_ref - mean_ref
-    information = (weight * (arm.real**2 + arm.imag**2)).sum()
-    a = (weight * arm.conj() * z).sum() / information
+    information = add(weight * length2(arm))
+    a = add(weight * arm.conj() * z) / information
     scale = abs(a)
     a *= (scale * information + SCALE_PRIOR**-2) / (information + SCALE_PRIOR**-2) / scale
     return complex(a), complex(mean - a * mean_ref)
@@ -197,22 +260,49 @@ def least_squares(z: Complex, z_ref: Complex, weight: Float) -> tuple[complex, c
 
 def mutual_nearest(z: Complex, z_to: Complex, within_px: float) -> tuple[Index, Index]:
     """Pair the points of two lists that are each other's nearest and not further apart than `within_px`."""
-    if len(z) == 0 or len(z_to) == 0:
-        return np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp)
-    return _each_others_nearest(_distance2(z, z_to), within_px)
+    i, j = _pairs_near(z, z_to, within_px)
+    if len(i):
+        i, j, _ = _each_others_nearest(z, z_to, i, j, within_px)
+    return i, j
 
 
-def _distance2(z: Complex, z_to: Complex) -> Float:
-    dx = z.real[:, np.newaxis] - z_to.real
-    dy = z.imag[:, np.newaxis] - z_to.imag
-    dx *= dx
-    dy *= dy
-    dx += dy
-    return dx
+def _pairs_near(z: Complex, z_to: Complex, within_px: float) -> tuple[Index, Index]:
+    """Give all pairs nearer to each other than this, in the order of the first list, then of the second."""
+    by_x, by_x_to = z.real.argsort(), z_to.real.argsort()
+    x, x_to = z.real.take(by_x), z_to.real.take(by_x_to)
+    low = x_to.searchsorted(x - within_px)
+    i, j = _ranges(low, x_to.searchsorted(x + within_px) - low)
+    i, j = by_x.take(i), by_x_to.take(j)
+    near = np.flatnonzero(length2(z.take(i) - z_to.take(j)) < within_px**2)
+    if len(near) == 0:
+        return near, near
+    pair = i.take(near) * len(z_to) + j.take(near)
+    pair.sort()
+    i, j = np.divmod(pair, len(z_to))
+    return i, j
 
 
-def _each_others_nearest(distance2: Float, within_px: float) -> tuple[Index, Index]:
-    nearest = distance2.argmin(axis=1)
-    i = np.arange(len(distance2))
-    keep = (distance2.argmin(axis=0)[nearest] == i) & (distance2[i, nearest] < within_px**2)
-    return i[keep], nearest[keep]
+def _each_others_nearest(z: Complex, z_to: Complex, i: Index, j: Index, within_px: float) -> tuple[Index, Index, Float]:
+    """Give those of the pairs that are each other's nearest and nearer than `within_px`, with their squared distance.
+
+    All pairs nearer than that must be among those given, in order.
+    """
+    distance2 = length2(z.take(i) - z_to.take(j))
+    near = np.flatnonzero(distance2 < within_px**2)
+    i, j, distance2 = i.take(near), j.take(near), distance2.take(near)
+    index = np.arange(len(near))
+    of_i, of_j = np.empty(len(z), dtype=np.intp), np.empty(len(z_to), dtype=np.intp)
+    of_i[i], of_j[j] = index, index  # the last one written stays
+    keep = (of_i[i] == index) & (of_j[j] == index)
+    if keep.all():
+        return i, j, distance2
+    order = distance2.argsort(kind="stable")[::-1]  # the nearest last, and of equally near ones the first
+    of_i[i[order]], of_j[j[order]] = order, order
+    keep = (of_i[i] == index) & (of_j[j] == index)
+    return i[keep], j[keep], distance2[keep]
+
+
+def length2(z: Complex) -> Float:
+    """Give the squared length of each."""
+    squares: Float = z.real**2 + z.imag**2
+    return squares

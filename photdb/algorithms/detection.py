@@ -12,24 +12,18 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
+from photdb.algorithms import kernels
 from photdb.algorithms.background import Background, background
-from photdb.algorithms.shapes import (
-    FWHM_PER_SIGMA,
-    MIN_SIGMA_PX,
-    cut_stamps,
-    measure_saturated,
-    measure_shapes,
-    stamp_radius,
-)
+from photdb.algorithms.median import median
+from photdb.algorithms.shapes import FWHM_PER_SIGMA, MIN_SIGMA_PX, measure_saturated, measure_shapes, stamp_radius
 
 _BAND_PX: Final = 32  # rows that share a threshold,
 _STRIP_PX: Final = 8  # and columns that do
 _PIXEL_SIGMAS: Final = 3.0  # a star's highest pixel exceeds the sky by this much
-_NEIGHBOURS: Final = np.array([(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)])  # (dy, dx)
 _RING_PX: Final = 7  # from a candidate to its surroundings; opposite points are half the list apart
-_RING: Final = np.rint(_RING_PX * np.array([(np.sin(a), np.cos(a)) for a in np.arange(16) * np.pi / 8])).astype(np.intp)
+_TURN: Final = np.arange(16) * np.pi / 8
+_RING: Final = np.rint(_RING_PX * np.column_stack([np.sin(_TURN), np.cos(_TURN)])).astype(np.int64)
 _MIN_AROUND: Final = 1.4  # sum of the eight neighbours over the highest pixel: 2 for a star of FWHM 1.5 px, below 1 for
 _MIN_ACROSS: Final = 0.45  # a hot pair; and sum of two opposite neighbours, 0 for a bad column;
 _MIN_ACROSS_RIM: Final = 0.2  # across the rim of a binned doughnut
@@ -43,6 +37,10 @@ _BINNED_FWHM_PX: Final = 3.0
 _BLIND_BINNING: Final = 3  # tried when nothing is found in the frame itself
 _MIN_BINNED_PX: Final = 64  # smaller frames are not binned
 _N_CELLS: Final = 30  # of the grid over which the chosen stars are spread
+_PROFILE_PX: Final = 8  # radius of the stamps that show the typical width
+_DISTANCE: Final = np.rint(np.hypot(*np.mgrid[-_PROFILE_PX : _PROFILE_PX + 1, -_PROFILE_PX : _PROFILE_PX + 1]))
+_RADIAL: Final = _DISTANCE.astype(np.intp).ravel()
+_N_RADIAL: Final = np.bincount(_RADIAL)
 
 Pixels = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -80,7 +78,7 @@ class Stars:
 
 @dataclass(frozen=True, slots=True)
 class _Candidates:
-    """Local maxima of an image: position, sky, height of the 3 x 3 mean above it, whether the maximum is saturated."""
+    """Local maxima of an image, brightest first: position, sky, height of the 3 x 3 mean above it, if saturated."""
 
     x: Integers
     y: Integers
@@ -137,7 +135,7 @@ def detect_stars(
     nothing (thin, wide stars). Positions are as good as a fit's (`photdb.algorithms.shapes`).
     """
     full_adu = np.inf if saturation_adu is None else saturation_adu
-    image, binning = pixels, 1
+    image, binning = np.ascontiguousarray(pixels), 1
     found = _candidates(image, sky, n_sigmas, full_adu, _MIN_ACROSS)
     fwhm = _typical_fwhm(image, found, sky.background_scatter_adu)
     if min(pixels.shape) >= _MIN_BINNED_PX and (fwhm > _BIN_ABOVE_FWHM_PX or len(found.x) == 0):
@@ -149,7 +147,7 @@ def detect_stars(
     sigma = max(fwhm / FWHM_PER_SIGMA, MIN_SIGMA_PX)
     found = _distinct(image, found, fwhm, margin=stamp_radius(sigma))
     # More than asked for are measured: enough remain when some turn out to be no stars.
-    measured = _spread(found.x, found.y, found.height, image.shape, max_stars + max_stars // 3)
+    measured = _spread(found.x, found.y, image.shape, max_stars + max_stars // 3)
     spot_x, spot_y, spot_sky, full = found.x[measured], found.y[measured], found.sky[measured], found.full[measured]
     shapes = np.empty((len(measured), 6))
     n_turns = 3 if binning == 1 else 8  # wide stars may be hollow, their highest pixels far from the centre
@@ -161,7 +159,8 @@ def detect_stars(
     place[measured] = np.where(good[:, None], shapes[:, :2], np.nan)
     place = place[~np.isnan(place[:, 0])]
     shapes = shapes[good]
-    chosen = _spread(shapes[:, 0], shapes[:, 1], shapes[:, 2], image.shape, max_stars)
+    shapes = shapes[np.lexsort((shapes[:, 0], shapes[:, 1], -shapes[:, 2]))]
+    chosen = np.sort(_spread(shapes[:, 0], shapes[:, 1], image.shape, max_stars))
     x, y, flux, xx, yy, xy = shapes[chosen].T
     x, y, found_x, found_y = (binning * (value + 0.5) - 0.5 for value in (x, y, *place.T))
     flux = flux * binning**2
@@ -171,15 +170,14 @@ def detect_stars(
     major = np.maximum(half_trace + half_difference, 0.1)
     minor = np.maximum(half_trace - half_difference, 0.05 * major)
     peak = _peaks(pixels, x, y, binning * fwhm)
-    order = np.lexsort((x, y, -flux))
     return Stars(
-        x_px=x[order],
-        y_px=y[order],
-        flux_adu=flux[order],
-        peak_adu=peak[order],
-        fwhm_px=FWHM_PER_SIGMA * (major * minor)[order] ** 0.25,
-        elongation=np.sqrt(major / minor)[order],
-        saturated=(peak >= full_adu)[order],
+        x_px=x,
+        y_px=y,
+        flux_adu=flux,
+        peak_adu=peak,
+        fwhm_px=FWHM_PER_SIGMA * (major * minor) ** 0.25,
+        elongation=np.sqrt(major / minor),
+        saturated=peak >= full_adu,
         found_x_px=found_x,
         found_y_px=found_y,
     )
@@ -194,77 +192,50 @@ def _candidates(image: Pixels, sky_map: Background, n_sigmas: float, full_adu: f
     if image.dtype.kind != "f":
         info = np.iinfo(image.dtype)
         limits = np.clip(np.floor(limits), info.min, info.max)
-    limits = np.repeat(limits.astype(image.dtype), _STRIP_PX, axis=1)[:, :width]
-    above = np.empty(image.shape, bool)
-    for band, limit in enumerate(limits):
-        rows = slice(band * _BAND_PX, (band + 1) * _BAND_PX)
-        np.greater(image[rows], limit, out=above[rows])
-    above[[0, -1]] = False
-    above[:, [0, -1]] = False
-    line = image.reshape(-1)
-    index = np.flatnonzero(above)
-    # Strict on one side only: a plateau keeps its first corner.
-    for step, higher in ((-1, np.greater), (-width, np.greater), (1, np.greater_equal), (width, np.greater_equal)):
-        index = index[higher(line[index], line[index + step])]
-
-    y, x = np.divmod(index, width)
-    level, scatter = sky_map.at(x, y)
-    top = line[index].astype(np.float64)
-    around = line[index + (_NEIGHBOURS[:, :1] * width + _NEIGHBOURS[:, 1:])].astype(np.float64)
-    total = around.sum(axis=0)
-    with np.errstate(invalid="ignore"):
-        strong = (total + top - 9.0 * level >= 3.0 * n_sigmas * scatter) & np.isfinite(total + top)
-    x, y, top, total, level, scatter = (value[strong] for value in (x, y, top, total, level, scatter))
-    around = around[:, strong]
-
-    ring_y, ring_x = np.clip(y + _RING[:, :1], 0, height - 1), np.clip(x + _RING[:, 1:], 0, width - 1)
-    ring = image[ring_y, ring_x].astype(np.float64)
-    ring = np.where(np.isfinite(ring), ring, level)
-    half = len(_RING) // 2
-    ridge = np.max(np.minimum(ring[:half], ring[half:]), axis=0)
-    ring = np.sort(ring, axis=0)
-    sky = 0.5 * (ring[half - 1] + ring[half])
-    full = top >= full_adu
-    mean = (total + top) / 9.0
-    sky = np.where(~full & (np.abs(sky - level) > np.maximum(scatter, 0.1 * (mean - level))), sky, level)
-    # Halos and structure are rougher than the sky: half the distance of the quartiles is 0.67 scatters of noise.
-    noise = np.maximum(scatter, 0.5 * (ring[11] - ring[4]))
-    mean -= sky
-    top -= sky
-    across = np.minimum(around[1] + around[6], around[3] + around[4]) - 2.0 * sky
-    starlike = (
-        (full | ((3.0 * mean >= n_sigmas * noise) & (ridge - sky < _MAX_RIDGE * mean)))
-        & (total - 8.0 * sky >= _MIN_AROUND * top)
-        & (across >= min_across * top - np.sqrt(2.0) * noise)
+    limits = np.ascontiguousarray(np.repeat(limits.astype(image.dtype), _STRIP_PX, axis=1)[:, :width])
+    found = kernels.candidates(
+        image,
+        limits,
+        _BAND_PX,
+        sky_map.level_adu,
+        sky_map.scatter_adu,
+        sky_map.tile_height_px,
+        sky_map.tile_width_px,
+        _RING,
+        n_sigmas,
+        full_adu,
+        _MAX_RIDGE,
+        _MIN_AROUND,
+        min_across,
     )
-    return _Candidates(x, y, sky, mean, full)[starlike]
+    # Brightest first; ties stay in the order of y, then x.
+    x, y, sky, height_adu, full = found[np.argsort(-found[:, 3], kind="stable")].T.copy()
+    return _Candidates(x.astype(np.intp), y.astype(np.intp), sky, height_adu, full != 0)
 
 
 def _typical_fwhm(image: Pixels, found: _Candidates, scatter_adu: float) -> float:
     """Give the FWHM (px) of the brightest candidates of all parts of the image, roughly."""
     if len(found.x) == 0:
         return _BINNED_FWHM_PX
-    radius = 8
     usable = np.flatnonzero(~found.full) if not found.full.all() else np.arange(len(found.x))
-    best = found[usable[_spread(found.x[usable], found.y[usable], found.height[usable], image.shape, 25)]]
-    stamps = cut_stamps(image, best.x, best.y, best.sky, radius) / best.height
+    best = found[usable[_spread(found.x[usable], found.y[usable], image.shape, 25)]]
+    stamps = kernels.cut(image, best.x, best.y, best.sky, _PROFILE_PX) / best.height[:, None, None]
     # The median of all stamps needs no bright stars, and neighbours do not enter.
-    stack = np.median(stamps, axis=2)
-    offset = np.arange(-radius, radius + 1)
-    distance = np.rint(np.hypot(offset[:, None], offset)).astype(np.intp).ravel()
-    profile = (np.bincount(distance, stack.ravel()) / np.bincount(distance))[: radius + 1]
+    ordered = np.sort(stamps.reshape(len(stamps), -1), axis=0)
+    stack = 0.5 * (ordered[(len(stamps) - 1) // 2] + ordered[len(stamps) // 2])
+    profile = (np.bincount(_RADIAL, stack) / _N_RADIAL)[: _PROFILE_PX + 1]
     low = np.flatnonzero(profile < 0.5 * profile[0])
-    fwhm = 2.0 * radius
+    fwhm = 2.0 * _PROFILE_PX
     if len(low):
         k = int(low[0])
         fwhm = 2.0 * (k - 1 + float((profile[k - 1] - 0.5 * profile[0]) / (profile[k - 1] - profile[k])))
     # The maxima of doughnuts lie on their rims: there the area above half the height says more.
     clear = best.height > 6.0 * scatter_adu
     if clear.any():
-        area = np.median(np.count_nonzero(stamps[:, :, clear] > 0.5, axis=(0, 1)))
+        area = median(np.count_nonzero(stamps[clear] > 0.5, axis=(1, 2)))
         if np.sqrt(4.0 / np.pi * area) > 1.5 * fwhm:
             fwhm = float(np.sqrt(4.0 / np.pi * area))
-    return min(fwhm, 2.0 * radius)
+    return min(fwhm, 2.0 * _PROFILE_PX)
 
 
 def _binned(pixels: Pixels, binning: int) -> Pixels:
@@ -282,34 +253,31 @@ def _binned(pixels: Pixels, binning: int) -> Pixels:
 
 def _distinct(image: Pixels, found: _Candidates, fwhm: float, margin: int) -> _Candidates:
     """Leave out what is joined to something brighter (nearer than a FWHM, no valley between) or near the edge."""
-    found = found[np.lexsort((found.x, found.y, -found.height))]
     height, width = image.shape
     alone = (found.x >= margin) & (found.x < width - margin) & (found.y >= margin) & (found.y < height - margin)
-    if len(found.x) > 1:
-        tree = cKDTree(np.column_stack([found.x, found.y]))
-        bright, faint = np.sort(tree.query_pairs(3.0 * fwhm, output_type="ndarray"), axis=1).T
-        x, y = found.x[faint], found.y[faint]
-        dx, dy = found.x[bright] - x, found.y[bright] - y
-        way = np.array([[0.25], [0.5], [0.75]])
-        valley = image[np.rint(y + way * dy).astype(np.intp), np.rint(x + way * dx).astype(np.intp)].min(axis=0)
-        joined = (dx**2 + dy**2 < fwhm**2) | (valley - found.sky[faint] > _VALLEY * found.height[faint])
-        alone[faint[joined]] = False
+    bright, faint = _pairs(found.x, found.y, 3.0 * fwhm)
+    x, y = found.x[faint], found.y[faint]
+    dx, dy = found.x[bright] - x, found.y[bright] - y
+    way = np.array([[0.25], [0.5], [0.75]])
+    valley = image[np.rint(y + way * dy).astype(np.intp), np.rint(x + way * dx).astype(np.intp)].min(axis=0)
+    joined = (dx**2 + dy**2 < fwhm**2) | (valley - found.sky[faint] > _VALLEY * found.height[faint])
+    alone[faint[joined]] = False
     return found[alone]
 
 
-def _spread(x: NDArray[Any], y: NDArray[Any], brightness: Floats, shape: tuple[int, int], n: int) -> Integers:
-    """Choose n places: half of them the brightest of each cell of a grid, the others the brightest of all."""
-    rank = np.lexsort((x, y, -brightness))
-    if len(rank) <= n:
-        return rank
-    side = np.sqrt(shape[0] * shape[1] / _N_CELLS)
-    cell = (y[rank] // side) * shape[1] + x[rank] // side
-    order = np.argsort(cell, kind="stable")
-    starts = np.flatnonzero(np.diff(cell[order], prepend=-1.0))
-    place = np.empty(len(rank), np.intp)  # within the cell, 0 the brightest
-    place[order] = np.arange(len(rank)) - np.repeat(starts, np.diff(starts, append=len(rank)))
-    first = place < max(1, round(0.5 * n / len(starts)))
-    return rank[np.argsort(~first, kind="stable")[:n]]
+def _pairs(x: NDArray[Any], y: NDArray[Any], reach_px: float) -> tuple[Integers, Integers]:
+    """Give all pairs of places no farther apart than this: the indices of the first and of the second of each."""
+    first, second = kernels.pairs_within(x.astype(np.float64), y.astype(np.float64), np.argsort(y), reach_px).T
+    return first, second
+
+
+def _spread(x: NDArray[Any], y: NDArray[Any], shape: tuple[int, int], n: int) -> Integers:
+    """Choose n of places, brightest first: half of them the brightest of each cell of a grid, the others of all."""
+    if len(x) <= n:
+        return np.arange(len(x))
+    side = float(np.sqrt(shape[0] * shape[1] / _N_CELLS))
+    n_down, n_across = (int(length // side) + 1 for length in shape)
+    return kernels.spread(x.astype(np.float64), y.astype(np.float64), side, n_across, n_down, n)
 
 
 def _starlike(shapes: Floats, full: Booleans, sigma: float) -> Booleans:
@@ -322,15 +290,13 @@ def _starlike(shapes: Floats, full: Booleans, sigma: float) -> Booleans:
     good: Booleans = known & (width > _MIN_WIDTH_PX) & (wide | (np.hypot(e1, e2) < _MAX_ELLIPTICITY))
     plain = good & ~full
     if plain.any():
-        middle, middle1, middle2 = (np.median(value[plain]) for value in (width, e1, e2))
+        middle, middle1, middle2 = (median(value[plain]) for value in (width, e1, e2))
         good &= full | (
             (np.hypot(e1 - middle1, e2 - middle2) < _MAX_UNLIKE) & (width > 0.6 * middle) & (width < 2.0 * middle)
         )
     place = np.flatnonzero(good)
-    if len(place) > 1:
-        place = place[np.lexsort((x[place], y[place], -flux[place]))]
-        pairs = cKDTree(shapes[place, :2]).query_pairs(FWHM_PER_SIGMA * sigma, output_type="ndarray")
-        good[place[pairs.max(axis=1)]] = False
+    place = place[np.lexsort((x[place], y[place], -flux[place]))]
+    good[place[_pairs(x[place], y[place], FWHM_PER_SIGMA * sigma)[1]]] = False
     return good
 
 

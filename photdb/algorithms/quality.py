@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from photdb.algorithms.background import Background, background
 from photdb.algorithms.detection import Stars
 from photdb.algorithms.flags import Flag
+from photdb.algorithms.median import median
 
 _N_AREAS: Final = 3
 _N_TYPICAL: Final = 40
@@ -116,8 +117,8 @@ def frame_quality(
         background_scatter_adu=sky.background_scatter_adu,
         nonuniformity_adu=_nonuniformity(sky),
         n_stars=n_stars,
-        fwhm_px=float(np.median(stars.fwhm_px[typical])) if len(typical) else np.nan,
-        elongation=float(np.median(stars.elongation[typical])) if len(typical) else np.nan,
+        fwhm_px=median(stars.fwhm_px[typical]),
+        elongation=median(stars.elongation[typical]),
         n_saturated_px=n_saturated,
         n_nonfinite_px=n_nonfinite,
         flags=flags,
@@ -129,10 +130,14 @@ def _nonuniformity(sky: Background) -> float:
     if np.isnan(sky.background_adu):
         return np.nan
     level = sky.level_adu
-    rows, columns = (np.array_split(np.arange(n), min(n, _N_AREAS)) for n in level.shape)
-    areas = [np.sort(level[np.ix_(row, column)], axis=None) for row in rows for column in columns]
-    medians = [0.5 * (area[(len(area) - 1) // 2] + area[len(area) // 2]) for area in areas]
-    return float(max(medians) - min(medians))
+    areas = [area for band in _split(level) for area in _split(band.T)]
+    medians = [median(area) for area in areas]
+    return max(medians) - min(medians)
+
+
+def _split(level: Floats) -> list[Floats]:
+    """Split an array along its first axis into three parts, or as many as it is long."""
+    return np.array_split(level, min(len(level), _N_AREAS))
 
 
 def _inside(x_px: Floats, y_px: Floats, region: tuple[int, int, int, int]) -> NDArray[np.bool_]:

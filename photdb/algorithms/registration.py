@@ -20,6 +20,7 @@ from photdb.algorithms.consensus import (
     StarMap,
     accept,
     least_squares,
+    length2,
     mutual_nearest,
     search,
     star_map,
@@ -33,10 +34,11 @@ MIN_MATCHED: Final = 6
 #: Stars of the two lists nearer than this to each other with no shift at all may be hot pixels.
 COINCIDENCE_PX: Final = 0.3
 
-_BRIGHT, _MORE = 30, 75  # stars whose pairs vote; more of them if the first agree on nothing
+_FEW, _BRIGHT, _MORE = 12, 30, 75  # stars whose pairs vote; more of them if the first agree on nothing, or on little
 _CLIP = 3.5
 _LEAST_ERROR_PX = 0.01
 _FLOOR = 0.3  # a/b of the variance a + b·(median flux/flux) where too few stars show it
+_TINY = float(np.finfo(np.float64).tiny)
 _RAYLEIGH_MEDIAN2 = 2 * math.log(2)  # median squared length of a 2-D normal vector of unit variance per axis
 
 
@@ -118,17 +120,40 @@ def register(x_px: ArrayLike, y_px: ArrayLike, flux_adu: ArrayLike, reference: R
     z_ref = reference.z[: 3 * len(z) + 10]
     z, flux = z[: 3 * len(z_ref) + 10], flux[: 3 * len(z_ref) + 10]
     fixed, fixed_ref = mutual_nearest(z, z_ref, COINCIDENCE_PX)
-    moving, moving_ref = np.delete(z, fixed), np.delete(z_ref, fixed_ref)
-    found = search(moving, moving_ref, reference.map, n_bright=_BRIGHT)
+    moving, moving_ref = (np.delete(z, fixed), np.delete(z_ref, fixed_ref)) if len(fixed) else (z, z_ref)
+    found, still = _search(moving, moving_ref, reference.map), None
     if len(fixed) >= 3:
         if found is not None:
             moved = _fit(moving, np.delete(flux, fixed), moving_ref, found)
             if _leaves_behind(moved, found, z[fixed], z_ref[fixed_ref]):
                 return moved
-        found = accept(z, z_ref, 1.0 + 0.0j, 0.0j, reference.map, n_tried=1) or found
+        still = accept(z, z_ref, 1.0 + 0.0j, 0.0j, reference.map, n_tried=1)
+    if still is not None:
+        return _fit(z, flux, z_ref, still)
     if found is None and max(len(moving), len(moving_ref)) > _BRIGHT:
         found = search(moving, moving_ref, reference.map, n_bright=_MORE)
-    return NO_MATCH if found is None else _fit(z, flux, z_ref, found)
+    if found is None:
+        return NO_MATCH
+    if len(fixed):  # all stars take part now
+        i, j = mutual_nearest(z, found.a * z_ref + found.b, found.tolerance_px)
+        found = found._replace(i=i, j=j)
+    return _fit(z, flux, z_ref, found)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Star lists of some frames and of the reference frame, arrays (n, 3) of x, y and flux: the work of one task."""
+
+    frames: tuple[Float, ...]
+    reference: Float
+    width_px: int
+    height_px: int
+
+
+def register_batch(batch: Batch) -> list[Registration]:
+    """Find the shifts of some frames. It stands here so that a worker process need not import the database."""
+    reference = prepare(*batch.reference.T, width_px=batch.width_px, height_px=batch.height_px)
+    return [register(stars[:, 0], stars[:, 1], stars[:, 2], reference) for stars in batch.frames]
 
 
 def choose_reference(
@@ -200,11 +225,30 @@ def _brightest(
 ) -> tuple[Complex, Float]:
     """Give the brightest stars in an order that depends on nothing but themselves."""
     x, y, flux = (np.asarray(values, dtype=np.float64) for values in (x_px, y_px, flux_adu))
+    z = np.empty(len(flux), dtype=np.complex128)
+    np.subtract(x, (width_px - 1) / 2, out=z.real)
+    np.subtract(y, (height_px - 1) / 2, out=z.imag)
+    finite = np.isfinite(z)
+    if finite.all() and (flux[1:] < flux[:-1]).all() and (len(flux) == 0 or 0 < flux[-1] and flux[0] < np.inf):
+        return z[:MAX_STARS], flux[:MAX_STARS]  # they come so mostly
     flux = np.where(np.isfinite(flux) & (flux > 0), flux, 0.0)
     order = np.lexsort((x, y, -flux))
-    order = order[np.isfinite(x[order]) & np.isfinite(y[order])][:MAX_STARS]
-    z = (x[order] - (width_px - 1) / 2) + 1j * (y[order] - (height_px - 1) / 2)
-    return z, flux[order]
+    order = order[finite[order]][:MAX_STARS]
+    return z[order], flux[order]
+
+
+def _search(z: Complex, z_ref: Complex, stars: StarMap) -> Shift | None:
+    """Search with the brightest stars, and with very few of them first, which takes half the time.
+
+    What few agree on is taken only if more than half of all stars bear it out, with no match in doubt: many would
+    agree on the same, to the last bit.
+    """
+    n = min(len(z), len(z_ref))
+    if n > _BRIGHT:
+        found = search(z, z_ref, stars, n_bright=_FEW, n_best=16)
+        if found is not None and found.firm and 2 * len(found.i) > n:
+            return found
+    return search(z, z_ref, stars, n_bright=_BRIGHT)
 
 
 def _leaves_behind(moved: Registration, shift: Shift, fixed: Complex, fixed_ref: Complex) -> bool:
@@ -212,7 +256,7 @@ def _leaves_behind(moved: Registration, shift: Shift, fixed: Complex, fixed_ref:
 
     If not, both are stars of a frame that hardly moved, and the others merely have poorer positions.
     """
-    a, b, _ = shift
+    a, b = shift.a, shift.b
     if moved.n_matched < MIN_MATCHED:
         doubt_px = 10.0
     else:  # three times the error of the shift far from the centre
@@ -221,22 +265,21 @@ def _leaves_behind(moved: Registration, shift: Shift, fixed: Complex, fixed_ref:
 
 
 def _fit(z: Complex, flux: Float, z_ref: Complex, shift: Shift) -> Registration:
-    """Fit the shift to the matches near one that was found."""
-    a, b, tolerance_px = shift
-    i, j = mutual_nearest(z, a * z_ref + b, tolerance_px)
+    """Fit the shift to the matches of one that was found."""
+    a, b, _, i, j, _ = shift
     if len(i) < 3:
         return NO_MATCH
-    z, z_ref = z[i], z_ref[j]
-    flux = np.maximum(flux[i], max(1e-3 * flux[i[0]], np.finfo(np.float64).tiny))
+    z, z_ref, flux = z[i], z_ref[j], flux[i]
+    flux = np.maximum(flux, max(1e-3 * float(flux[0]), _TINY))
     faintness = flux[len(flux) // 2] / flux
-    residual2 = _length2(z - a * z_ref - b)
+    residual2 = length2(z - a * z_ref - b)
     for _ in range(3):
         variance = _variance(residual2, faintness)
         keep = residual2 < _CLIP**2 * variance if len(z) >= MIN_MATCHED else np.ones(len(z), dtype=np.bool_)
         # the brightest tenth shares one weight: no star, saturated perhaps, may carry the fit alone
         weight = 1 / np.maximum(variance, variance[len(z) // 10])
         a, b = least_squares(z[keep], z_ref[keep], weight[keep])
-        residual2 = _length2(z - a * z_ref - b)
+        residual2 = length2(z - a * z_ref - b)
     n = int(np.count_nonzero(keep))
     return Registration(
         dx_px=b.real,
@@ -252,22 +295,19 @@ def _fit(z: Complex, flux: Float, z_ref: Complex, shift: Shift) -> Registration:
 def _variance(residual2: Float, faintness: Float) -> Float:
     """Estimate the variance per axis of each match, ``a + b·faintness``, from its residuals, brightest first."""
     n = len(residual2)
-    b = _median(residual2 / (_FLOOR + faintness)) / _RAYLEIGH_MEDIAN2 * n / (n - 2)
-    a = _FLOOR * b
+    bright = faint = rise = 0.0
     if n >= 2 * MIN_MATCHED:
         bright = _median(residual2[: n // 2]) / _RAYLEIGH_MEDIAN2
         faint = _median(residual2[n // 2 :]) / _RAYLEIGH_MEDIAN2
         rise = float(faintness[3 * n // 4] - faintness[n // 4])
-        if faint > bright and rise > 0:
-            b = (faint - bright) / rise
-            a = max(0.0, bright - b * float(faintness[n // 4]))
+    if faint > bright and rise > 0:
+        b = (faint - bright) / rise
+        a = max(0.0, bright - b * float(faintness[n // 4]))
+    else:
+        b = _median(residual2 / (_FLOOR + faintness)) / _RAYLEIGH_MEDIAN2 * n / (n - 2)
+        a = _FLOOR * b
     return np.maximum(a + b * faintness, _LEAST_ERROR_PX**2)
 
 
 def _median(values: Float) -> float:
     return float(np.sort(values)[len(values) // 2])
-
-
-def _length2(z: Complex) -> Float:
-    length2: Float = z.real**2 + z.imag**2
-    return length2

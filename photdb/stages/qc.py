@@ -1,7 +1,7 @@
 """Stage `qc`: the metrics and the stars of each frame, from one reading of its pixels."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +154,8 @@ def _measure(frame_id: int, path: Path, region: Region | None, saturation_adu: f
         return _Measured(frame_id, crc, {}, 0, (), None, str(error))
     sky = background(pixels)
     stars = detect_stars(pixels, sky, saturation_adu=saturation_adu)
-    quality = asdict(frame_quality(pixels, sky, stars, region=region, saturation_adu=saturation_adu))
+    found = frame_quality(pixels, sky, stars, region=region, saturation_adu=saturation_adu)
+    quality = {name: getattr(found, name) for name in found.__slots__}
     flags = int(quality.pop("flags"))
     quality["n_found"] = stars.n_found
     if saturation_adu is None:

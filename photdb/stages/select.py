@@ -12,7 +12,7 @@ from photdb.errors import FrameError, PhotdbError
 from photdb.stages.apertures import propose_apertures
 from photdb.stages.errors import DEFAULT_FWHM_PX
 from photdb.stages.positions import anchors_in_reference, expected_positions
-from photdb.stages.shifts import Shifts, read_shifts, reference_frame
+from photdb.stages.shifts import Shifts, read_shifts, reference_frame, star_lists
 from photdb.store.arrays import Frames, columns, read_apertures, read_by_frame, read_frames, read_sources
 from photdb.store.decisions import free_label, put_source, remove_source
 from photdb.store.facts import session_number
@@ -142,11 +142,11 @@ def propose_references(project: Project, *, ignoring: Collection[str] = ()) -> l
     connection = project.connection
     frames = read_frames(connection)
     reference_id = reference_frame(connection)
-    sql = "SELECT x_px, y_px, flux_adu FROM detection WHERE frame_id = ? ORDER BY rank"
-    candidates = np.stack(columns(connection, sql, "fff", (reference_id,)), axis=1)
-    if not len(candidates):
+    stars = {} if reference_id is None else star_lists(connection, [reference_id])
+    if reference_id is None or reference_id not in stars:
         raise PhotdbError("references are proposed from the shifts: run `photdb shifts` first")
     shifts = read_shifts(connection, frames)
+    candidates = stars[reference_id]
     used = frames.accepted & np.isfinite(shifts.dx_px)
     if not used.any():
         raise PhotdbError("no accepted frame has a shift: look at `photdb reject list`")

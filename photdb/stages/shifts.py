@@ -1,7 +1,9 @@
 """Stage `shifts`: where each frame lies against the reference frame, from the stars that `qc` kept."""
 
+import itertools
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,25 +14,20 @@ from photdb.stages import STAGES, Plan
 from photdb.stages.qc import Region, check_region
 from photdb.stages.runner import Session, save_in_batches
 from photdb.store import schema
-from photdb.store.arrays import Frames, columns, read_by_frame, read_frames, replace_rows
+from photdb.store.arrays import Frames, columns, read_by_frame, replace_rows
 from photdb.store.connection import driver
 from photdb.store.currency import digest
 from photdb.store.project import Project
 from photdb.wording import count, numbers
 
+if TYPE_CHECKING:
+    from photdb.algorithms.registration import Registration
+
 Stars = NDArray[np.float64]
 
 _CHUNK = 32
-_S_PER_FRAME = 0.002
+_S_PER_FRAME = 0.0005
 _COLUMNS = ("dx_px", "dy_px", "rotation_deg", "scale", "n_matched", "residual_px")
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    frames: tuple[tuple[int, Stars], ...]
-    reference: Stars
-    width_px: int
-    height_px: int
 
 
 def plan(project: Project, params: dict[str, Any]) -> Plan:
@@ -97,32 +94,48 @@ def run(project: Project, plan: Plan, session: Session) -> None:
     PhotdbError
         No frame has stars enough to be the reference frame.
     """
+    from photdb.algorithms.registration import Batch, register_batch
+
     connection = project.connection
-    stars = star_lists(connection)
     size = connection.execute(schema.project.select()).one()
     reference_id = reference_frame(connection)
     if reference_id is None:
+        stars = star_lists(connection)
         reference_id = _choose(project, stars, size.width_px, size.height_px)
+    else:
+        few = 2 * len(plan.work) < plan.n_units
+        stars = star_lists(connection, [*plan.work, reference_id] if few else None)
     excluded, region = plan.params["exclude"], plan.params["region"]
     none = np.empty((0, 3))
     reference = _outside(stars.get(reference_id, none), excluded, region)
-    frames = [(frame_id, _outside(stars.get(frame_id, none), excluded, None)) for frame_id in plan.work]
-    tasks = [
-        _Task(tuple(frames[i : i + _CHUNK]), reference, size.width_px, size.height_px)
-        for i in range(0, len(frames), _CHUNK)
+    chunks = [plan.work[i : i + _CHUNK] for i in range(0, len(plan.work), _CHUNK)]
+    batches = [
+        Batch(
+            tuple(_outside(stars.get(frame_id, none), excluded, None) for frame_id in chunk),
+            reference,
+            size.width_px,
+            size.height_px,
+        )
+        for chunk in chunks
     ]
     stars_of = dict(driver(connection).execute("SELECT frame_id, detection_digest FROM frame_quality").fetchall())
 
-    def save(connection: Connection, batches: list[list[tuple[Any, ...]]]) -> None:
+    def save(connection: Connection, done: "list[tuple[list[int], list[Registration]]]") -> None:
         rows = [
-            (frame_id, _input(plan.params, stars_of[frame_id], stars_of[reference_id]), *values)
-            for batch in batches
-            for frame_id, *values in batch
+            (
+                frame_id,
+                _input(plan.params, stars_of[frame_id], stars_of[reference_id]),
+                *(getattr(found, name) for name in _COLUMNS),
+                int(found.flags),
+            )
+            for frame_ids, shifts in done
+            for frame_id, found in zip(frame_ids, shifts, strict=True)
         ]
         replace_rows(connection, "shift", ("frame_id", "input", *_COLUMNS, "flags"), rows)
 
-    results = session.workers.run(_register_frames, tasks, estimate_s=len(frames) * _S_PER_FRAME)
-    save_in_batches(project, session, "shifts", ((len(r), r) for r in results), len(frames), save)
+    shifts = session.workers.run(register_batch, batches, estimate_s=len(plan.work) * _S_PER_FRAME)
+    done = ((len(ids), (ids, found)) for ids, found in zip(chunks, shifts, strict=True))
+    save_in_batches(project, session, "shifts", done, len(plan.work), save)
 
 
 def reference_frame(connection: Connection) -> int | None:
@@ -173,14 +186,22 @@ def read_shifts(connection: Connection, frames: Frames) -> Shifts:
     return Shifts(dx, dy, rotation, scale, size.width_px, size.height_px)
 
 
-def star_lists(connection: Connection) -> dict[int, Stars]:
-    """Read the stars of all frames: frame id to an array (n, 3) of x, y in pixels and flux in ADU, brightest first."""
-    ids, *values = columns(
-        connection, "SELECT frame_id, x_px, y_px, flux_adu FROM detection ORDER BY frame_id, rank", "ifff"
-    )
-    first = np.flatnonzero(np.diff(ids, prepend=-1))
-    parts = np.split(np.stack(values, axis=1), first[1:])
-    return {int(ids[a]): part for a, part in zip(first, parts, strict=False)}  # no stars at all: one empty part
+def star_lists(connection: Connection, frame_ids: Iterable[int] | None = None) -> dict[int, Stars]:
+    """Read the stars of frames, of all or of some; frames without any are left out.
+
+    Returns
+    -------
+    dict of int to ndarray (n, 3)
+        Frame id to x, y in pixels and flux in ADU, brightest first.
+    """
+    where = "" if frame_ids is None else f"WHERE frame_id IN ({', '.join(map(str, frame_ids))})"  # ids of ours
+    raw = driver(connection)
+    n_stars = raw.execute(f"SELECT frame_id, count(*) FROM detection {where} GROUP BY 1 ORDER BY 1").fetchall()  # noqa: S608
+    total = sum(n for _, n in n_stars)
+    rows = raw.execute(f"SELECT x_px, y_px, flux_adu FROM detection {where} ORDER BY frame_id, rank")  # noqa: S608
+    values = np.fromiter(itertools.chain.from_iterable(rows), np.float64, 3 * total).reshape(total, 3)
+    end = itertools.accumulate(n for _, n in n_stars)
+    return {frame_id: values[e - n : e] for (frame_id, n), e in zip(n_stars, end, strict=True)}
 
 
 def _input(params: dict[str, Any], stars: int | None, reference_stars: int | None) -> int:
@@ -190,26 +211,32 @@ def _input(params: dict[str, Any], stars: int | None, reference_stars: int | Non
 def _choose(project: Project, stars: dict[int, Stars], width_px: int, height_px: int) -> int:
     from photdb.algorithms.registration import choose_reference
 
-    frames = read_frames(project.connection)
-    n_stars = read_by_frame(project.connection, "frame_quality", ["n_found"], frames)[0]
+    ids, n_stars = columns(
+        project.connection,
+        "SELECT f.id, q.n_found FROM frame f JOIN frame_quality q ON q.frame_id = f.id"
+        " ORDER BY f.jd_utc_mid IS NULL, f.jd_utc_mid, f.path",
+        "if",
+    )
     # What the shifts of an earlier reference frame were like must not count against a frame.
     left_out = project.connection.exec_driver_sql(
         "SELECT frame_id FROM excluded WHERE frame_id IS NOT NULL AND source_id IS NULL AND aperture_id IS NULL"
         " AND NOT overruled AND stage IS NOT 'shifts'"
     )
     never = set(left_out.scalars())
-    candidates = [i for i, f in enumerate(frames.id.tolist()) if f in stars and f not in never]
+    candidates = [i for i, f in enumerate(ids.tolist()) if f in stars and f not in never]
     if not candidates:
         raise PhotdbError("no accepted frame has stars: look at `photdb qc`, and accept frames or loosen its rules")
-    lists = [tuple(stars[int(frames.id[i])].T) for i in candidates]
+    lists = [tuple(stars[int(ids[i])].T) for i in candidates]
     best = candidates[choose_reference(lists, n_stars[candidates], width_px=width_px, height_px=height_px)]
-    frame_id = int(frames.id[best])
+    frame_id = int(ids[best])
     with project.transaction() as connection:
         set_reference_frame(connection, frame_id, "auto")
     return frame_id
 
 
 def _outside(stars: Stars, excluded: list[Region], region: Region | None) -> Stars:
+    if not excluded and region is None:
+        return stars
     x, y = stars[:, 0], stars[:, 1]
     keep = np.ones(len(stars), bool)
     for x0, y0, x1, y1 in excluded:
@@ -218,14 +245,3 @@ def _outside(stars: Stars, excluded: list[Region], region: Region | None) -> Sta
         x0, y0, x1, y1 = region
         keep &= (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)
     return stars[keep]
-
-
-def _register_frames(task: _Task) -> list[tuple[Any, ...]]:
-    from photdb.algorithms.registration import prepare, register
-
-    reference = prepare(*task.reference.T, width_px=task.width_px, height_px=task.height_px)
-    out = []
-    for frame_id, stars in task.frames:
-        found = register(stars[:, 0], stars[:, 1], stars[:, 2], reference)
-        out.append((frame_id, *(getattr(found, name) for name in _COLUMNS), int(found.flags)))
-    return out

@@ -9,10 +9,11 @@ from astropy.io import fits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from photdb.algorithms import registration
 from photdb.algorithms.background import background
 from photdb.algorithms.detection import detect_stars
 from photdb.algorithms.flags import Flag
-from photdb.algorithms.registration import choose_reference, prepare, register
+from photdb.algorithms.registration import Batch, choose_reference, prepare, register, register_batch
 from photdb.algorithms.transform import to_frame, to_reference
 
 WIDTH, HEIGHT = 1024, 800
@@ -293,6 +294,32 @@ def test_a_list_has_one_shift_whatever_came_before_and_in_whatever_order():
         register(*random_list(rng, 40, False), reference)
         again = register(*(values[order] for values in frame), reference)
         assert dataclasses.astuple(again) == dataclasses.astuple(first)
+
+
+def test_a_first_search_with_few_stars_changes_no_bit(monkeypatch):
+    """Shifts, with drift, false stars and fog, are the same to the last bit when many stars are asked at once."""
+    cases, shifts = [], []
+    for seed in range(40):
+        rng = np.random.default_rng((18, seed))
+        sky = a_sky(rng)
+        shift = a_shift(*rng.uniform(-200, 200, 2), rng.normal(0, 0.3))
+        frame = seen(rng, sky, shift, fog=rng.uniform(0.1, 1), others=false_stars(rng, seed))
+        cases.append((frame, prepare(*seen(rng, sky, NO_SHIFT), **SIZE)))
+    for at_first in (12, 30):
+        monkeypatch.setattr(registration, "_FEW", at_first)
+        shifts.append([dataclasses.astuple(register(*frame, reference)) for frame, reference in cases])
+    assert shifts[0] == shifts[1]
+    assert sum(shift[4] >= 6 for shift in shifts[0]) == 40
+
+
+def test_a_batch_gives_what_its_frames_give_alone():
+    rng = np.random.default_rng(19)
+    sky = a_sky(rng)
+    lists = [np.column_stack(seen(rng, sky, a_shift(dx))) for dx in (0.0, 5.0, -31.0)] + [np.empty((0, 3))]
+    together = register_batch(Batch(tuple(lists), lists[0], WIDTH, HEIGHT))
+    reference = prepare(*lists[0].T, **SIZE)
+    assert together[:3] == [register(*stars.T, reference) for stars in lists[:3]]
+    assert together[3].flags == Flag.NOT_MATCHED
 
 
 def test_a_frame_lies_on_itself_exactly():

@@ -1,0 +1,93 @@
+"""The noise of a light curve, the same for every program: from fluxes alone, at each one's best aperture.
+
+A transit's target is compared with the sum of all other stars: 1.4826 · MAD of successive differences / √2. An asteroid
+with the sum of all stars, and second differences / √6, as it varies fast against the cadence.
+"""
+
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+def curves(fluxes: Floats, n_asteroids: int) -> Floats:
+    """Give differential magnitudes (frame, aperture) of the night's target; NaN where a source has no flux."""
+    target = -1 if n_asteroids else 0
+    references = np.delete(fluxes, [fluxes.shape[1] - 1] if n_asteroids else [0], axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mag: Floats = -2.5 * np.log10(fluxes[:, target] / references.sum(axis=1))
+    mag[~np.isfinite(mag)] = np.nan
+    return mag
+
+
+def _steps(mag: Floats, n_asteroids: int) -> Floats:
+    """Differences whose scatter is that of one point."""
+    order, factor = (2, 6.0) if n_asteroids else (1, 2.0)
+    steps: Floats = np.diff(mag[np.isfinite(mag)], order) / np.sqrt(factor)
+    return steps
+
+
+def _scatter_mmag(steps: Floats) -> Floats:
+    """Robust scatter along the last axis, mmag."""
+    middle = np.median(steps, axis=-1, keepdims=True)
+    scatter: Floats = 1482.6 * np.median(np.abs(steps - middle), axis=-1)
+    return scatter
+
+
+def noise_mmag(mag: Floats, n_asteroids: int) -> float:
+    """Give the noise of one curve (frame,), without its NaN."""
+    steps = _steps(mag, n_asteroids)
+    return float(_scatter_mmag(steps)) if len(steps) > 2 else float("nan")
+
+
+def best(mag: Floats, n_asteroids: int) -> int:
+    """Give the aperture of least noise."""
+    noises = [noise_mmag(column, n_asteroids) for column in mag.T]
+    return int(np.nanargmin(noises)) if np.isfinite(noises).any() else 0
+
+
+def least_mmag(mag: Floats, n_asteroids: int) -> float:
+    """Give the noise at the best aperture."""
+    return noise_mmag(mag[:, best(mag, n_asteroids)], n_asteroids)
+
+
+def _common(mag: Floats, other: Floats, n_asteroids: int) -> tuple[Floats, Floats]:
+    """Give both curves, each at its best aperture, on the frames that both have."""
+    missing = np.isnan(mag).all(axis=1) | np.isnan(other).all(axis=1)
+    one, two = (m[~missing][:, best(m[~missing], n_asteroids)] for m in (mag, other))
+    both = np.isfinite(one + two)
+    return one[both], two[both]
+
+
+def on_common(mag: Floats, other: Floats, n_asteroids: int) -> tuple[float, float]:
+    """Give the noise of two programs on the frames that both have, each at its own best aperture there."""
+    one, two = _common(mag, other, n_asteroids)
+    return noise_mmag(one, n_asteroids), noise_mmag(two, n_asteroids)
+
+
+def sampling_error_mmag(mag: Floats, other: Floats, n_asteroids: int) -> float:
+    """Give the standard error of the difference of two programs' noises, from 2000 bootstrap samples of their steps."""
+    one, two = (_steps(m, n_asteroids) for m in _common(mag, other, n_asteroids))
+    drawn = np.random.default_rng(1).integers(0, len(one), (2000, len(one)))
+    return float(np.std(_scatter_mmag(one[drawn]) - _scatter_mmag(two[drawn])))
+
+
+def photdb_fluxes(project: Path, frames: list[str], n_stars: int, n_asteroids: int, radii: list[float]) -> Floats:
+    """Read a project's fluxes of accepted frames as a peer gives them; its sources are S0, S1, …, then A0, …."""
+    place = {Path(path).name: i for i, path in enumerate(frames)}
+    labels = [f"S{k}" for k in range(n_stars)] + [f"A{k}" for k in range(n_asteroids)]
+    fluxes = np.full((len(frames), len(labels), len(radii)), np.nan)
+    connection = sqlite3.connect(project)
+    rows = connection.execute(
+        "SELECT f.path, s.label, a.radius_px, x.flux_adu FROM flux x JOIN frame f ON f.id = x.frame_id"
+        " JOIN frame_status t ON t.frame_id = f.id AND t.accepted"
+        " JOIN source s ON s.id = x.source_id AND s.removed_at IS NULL"
+        " JOIN aperture a ON a.id = x.aperture_id AND a.removed_at IS NULL"
+    ).fetchall()
+    connection.close()
+    for path, label, radius, flux in rows:
+        fluxes[place[Path(path).name], labels.index(label), radii.index(radius)] = np.nan if flux is None else flux
+    return fluxes
