@@ -189,20 +189,21 @@ class FrameReader:
         x_px, y_px = np.asarray(x_px, np.int64), np.asarray(y_px, np.int64)
         left, low = x_px - half, y_px - half
         inside = (left >= 0) & (low >= 0) & (left + size <= self.width_px) & (low + size <= self.height_px)
+        # Squares that overlap so much that they hold more pixels than the frame: each pixel is scaled once.
+        crowded = inside.size * size**2 > self._pixels.size
+        frame = _scaled(self._pixels, self._header) if crowded else self._pixels
         if inside.all() and inside.size:
             # A view of all squares that there are: numpy then copies the rows of those asked for.
-            squares = np.lib.stride_tricks.sliding_window_view(self._pixels, (size, size))
-            return _scaled(squares[low, left], self._header)
-        if inside.any():
-            pixels = np.empty((inside.size, size, size), _float(self._header))
-            pixels[inside] = self.cutouts(x_px[inside], y_px[inside], half)
-            pixels[~inside] = self.cutouts(x_px[~inside], y_px[~inside], half)
-            return pixels
-        x, y = left[:, None] + np.arange(size), low[:, None] + np.arange(size)
+            squares = np.lib.stride_tricks.sliding_window_view(frame, (size, size))[low, left]
+            return squares if crowded else _scaled(squares, self._header)
+        squares = np.zeros((inside.size, size, size), frame.dtype)
+        for square, x, y in zip(squares, left.tolist(), low.tolist(), strict=True):
+            part = frame[max(y, 0) : max(y + size, 0), max(x, 0) : max(x + size, 0)]
+            square[max(-y, 0) :, max(-x, 0) :][: part.shape[0], : part.shape[1]] = part
+        pixels = squares if crowded else _scaled(squares, self._header)
+        x, y = left[~inside, None] + np.arange(size), low[~inside, None] + np.arange(size)
         off_x, off_y = (x < 0) | (x >= self.width_px), (y < 0) | (y >= self.height_px)
-        x, y = np.clip(x, 0, self.width_px - 1), np.clip(y, 0, self.height_px - 1)
-        pixels = _scaled(self._pixels[y[:, :, None], x[:, None, :]], self._header)
-        pixels[off_y[:, :, None] | off_x[:, None, :]] = np.nan
+        pixels[~inside] = np.where(off_y[:, :, None] | off_x[:, None, :], np.nan, pixels[~inside])
         return pixels
 
     def close(self) -> None:

@@ -273,7 +273,7 @@ def small_steps(monkeypatch: Any) -> None:
 
     monkeypatch.setattr(qc, "_CHUNK", 3)
     monkeypatch.setattr(shifts, "_CHUNK", 3)
-    monkeypatch.setattr(measurements, "_STAMPS", 20)
+    monkeypatch.setattr(measurements, "_MOST_STAMPS", 20)
     monkeypatch.setattr(runner, "COMMIT_FRAMES", 5)
 
 

@@ -2,6 +2,7 @@ import gzip
 import os
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from photdb.errors import FrameError, PhotdbError
+from photdb.fits import LAYOUT, header_of, opened
 from photdb.frames import FrameReader, content_crc32, find_frames, read_header, read_pixels
 
 H, W = 41, 57
@@ -177,6 +179,21 @@ def test_cutouts_are_slices(data: st.DataObject, half: int, n: int, tmp_path_fac
         expected = padded[80 + y[i] - half : 81 + y[i] + half, 80 + x[i] - half : 81 + x[i] + half]
         np.testing.assert_array_equal(cut[i], expected)
         np.testing.assert_array_equal(alone[i], expected)
+
+
+def test_the_place_of_pixels_needs_few_cards(tmp_path: Path) -> None:
+    path = tmp_path / "frame.fits"
+    cards = [("OBJECT", "END"), ("HIERARCH ESO DET BITPIX", 7), ("BSCALE", 2.0), ("BZERO", 3.0), ("BLANK", 9)]
+    hdu = fits.PrimaryHDU(image("i2"))
+    for key, value in cards:
+        hdu.header[key] = value
+    hdu.writeto(path)
+    path.write_bytes(path.read_bytes().replace(b"NAXIS1  ", b"naxis1\0\0").replace(b"BLANK   ", b"Blank   "))
+    with opened(path) as (file, status):
+        whole, few = header_of(file, status), header_of(file, status, LAYOUT)
+    assert (whole.bscale, whole.bzero, whole.blank) == (2.0, 3.0, 9)
+    assert few.cards.items() < whole.cards.items()
+    assert replace(few, cards={}) == replace(whole, cards={})
 
 
 def test_headers_of_extensions_and_tables(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from photdb.algorithms.stamps import as_stack, nearest_pixel, padded, take_boxes
 
 Floats = NDArray[np.float64]
 
-_BLOCK: Final = 128
+_BLOCK: Final = 256
 
 
 @dataclass(frozen=True, slots=True)

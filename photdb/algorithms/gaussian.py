@@ -18,6 +18,7 @@ Floats = NDArray[np.float64]
 MIN_PIXELS: Final = 12
 _MAX_ITERATIONS: Final = 25
 _STEP_PX: Final = 2e-4
+_WORTH: Final = 0.9
 _STEP_SIGMA: Final = 1e-3
 #: Which function of x and which of y make the derivative after amplitude, x, y, sigma_x, sigma_y, background.
 _IN_X: Final = np.array([0, 1, 0, 2, 0, 3])
@@ -76,6 +77,9 @@ def fit_gaussians(boxes: Floats, usable: Floats, *, x: Floats, y: Floats, sigma:
     for some, weight in ((whole & enough, None), (~whole & enough, usable)):
         items = np.flatnonzero(some)
         if items.size:
+            if items.size == mean.size:
+                best, chi2, converged = _levenberg_marquardt(boxes, weight, best)
+                break
             items = padded(items)
             best[:, items], chi2[items], converged[items] = _levenberg_marquardt(
                 boxes[..., items], None if weight is None else weight[..., items], best[:, items]
@@ -105,7 +109,8 @@ def _levenberg_marquardt(
     p, sigma_start = start, start[3]
     chi2, gradient, curvature = _evaluate(boxes, weight, p)
     damping = np.full_like(chi2, 1e-3)
-    for _ in range(_MAX_ITERATIONS):
+    stopped = np.zeros(chi2.shape, dtype=bool)
+    for iteration in range(1, _MAX_ITERATIONS + 1):
         step = _solve(curvature, gradient, damping)
         step[1:5] *= p[[3, 4, 3, 4]] / np.where(np.abs(p[0]) > 1e-12, p[0], 1e-12)
         trial = p + step
@@ -115,15 +120,19 @@ def _levenberg_marquardt(
             & (np.abs(step[1:3]) < _STEP_PX).all(axis=0)
             & (np.abs(step[3:5]) < _STEP_SIGMA * p[3:5]).all(axis=0)
         )
-        result[:, items], result_chi2[items], converged[items] = np.where(small, trial, p), chi2, small
-        going = np.flatnonzero(~small & (damping < 1e8))
+        stop = np.flatnonzero(~stopped & (small | (damping >= 1e8) | (iteration == _MAX_ITERATIONS)))
+        at = items[stop]
+        result[:, at] = np.where(small[stop], trial[:, stop], p[:, stop])
+        result_chi2[at], converged[at], stopped[stop] = chi2[stop], small[stop], True
+        going = np.flatnonzero(~stopped)
         if not going.size:
             break
-        if going.size < items.size:
+        if going.size < _WORTH * items.size:  # moving pixels costs as much as going on with some that have stopped
             going = padded(going)
             boxes, weight = boxes[..., going], None if weight is None else weight[..., going]
             items, p, trial, sigma_start = items[going], p[:, going], trial[:, going], sigma_start[going]
             chi2, gradient, curvature, damping = chi2[going], gradient[:, going], curvature[..., going], damping[going]
+            stopped = np.zeros(going.shape, dtype=bool)
         inside = (
             (np.abs(trial[1:3]) < boxes.shape[0]).all(axis=0)
             & (trial[3:5] > 0.2 * sigma_start).all(axis=0)

@@ -63,6 +63,8 @@ class Plan:
         What the user should know all the same.
     blocked : str, optional
         Why nothing can be done yet, and what to do.
+    found : object
+        What the stage's `run` need not find out again; only the stage knows what it is.
     """
 
     params: dict[str, Any]
@@ -71,6 +73,7 @@ class Plan:
     reasons: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     blocked: str | None = None
+    found: Any = None
 
 
 #: What the workers' side of the stages is made of: imported once, before processes are forked.

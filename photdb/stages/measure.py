@@ -1,6 +1,6 @@
 """Stage `measure`: centroid and aperture fluxes of every source in every frame, from cut-outs around the sources."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,37 +38,37 @@ def plan(project: Project, params: dict[str, Any]) -> Plan:
     state = read_state(project, params)
     frames, sources = state.expected.frames, state.expected.sources
     n_units = int((frames.usable & state.registered).sum()) * len(sources)
-    plan = Plan(params, n_units, notes=state.expected.notes)
+    plan = Plan(params, n_units, notes=state.expected.notes, found=state)
     if not sources:
         plan.blocked = "no source is selected: `photdb select` names asteroids, variables and references"
         return plan
-    frame, source, *values = columns(
-        connection,
-        "SELECT frame_id, source_id, input, error_input, x_expected_px, y_expected_px FROM centroid",
-        "iiiiff",
+    frame, source, inputs, error_inputs = columns(
+        connection, "SELECT frame_id, source_id, input, error_input FROM centroid", "iiii"
     )
     i, k, here = places(state.expected, frame, source)
     known, known_errors = np.zeros((2, *state.inputs.shape), np.int64)
-    known[i, k], known_errors[i, k] = values[0][here], values[1][here]
-    known_xy = np.full(state.expected.xy_px.shape, np.nan)
-    known_xy[i, k] = np.stack(values[2:], axis=1)[here]
+    known[i, k], known_errors[i, k] = inputs[here], error_inputs[here]
 
     # A frame whose pixels could never be read has no shift either, and is not asked for.
     usable = np.broadcast_to((frames.usable & state.registered)[:, None], known.shape)
     new = usable & (known == 0)
     stale = usable & (known != 0) & (known != state.inputs)
-    lacking = usable & ~new & ~stale & (_n_fluxes(connection, state) < len(state.apertures))
+    lacking = usable & ~new & ~stale & (_n_fluxes(connection, state, frame.size) < len(state.apertures))
     errors = usable & ~new & ~stale & (known_errors != state.error_inputs)
     for f in np.flatnonzero((new | stale | lacking | errors).any(axis=1)):
         plan.work.append(FrameWork(int(f), *(np.flatnonzero(w[f]) for w in (new | stale, lacking, errors))))
-    plan.reasons = _reasons(state, new, stale, lacking, errors, known_xy)
+    moved = stale & _moved(connection, state) if stale.any() else stale
+    plan.reasons = _reasons(state, new, stale, lacking, errors, moved)
     return plan
 
 
-def _n_fluxes(connection: Connection, state: State) -> Ints:
-    """Count the apertures in force that have a flux, (n_frames, n_sources)."""
+def _n_fluxes(connection: Connection, state: State, n_centroids: int) -> Ints:
+    """Count the apertures in force that have a flux, (n_frames, n_sources); no centroid, no matter."""
     counts = np.zeros(state.inputs.shape, np.int64)
     ids = ", ".join(str(a.id) for a in state.apertures)
+    (n_rows,) = driver(connection).execute(f"SELECT count(*) FROM flux WHERE aperture_id IN ({ids})").fetchone()  # noqa: S608
+    if n_rows == n_centroids * len(state.apertures):  # nothing lacks: no need to count one by one
+        return counts + len(state.apertures)
     frame, source, n = columns(
         connection,
         f"SELECT frame_id, source_id, count(*) FROM flux WHERE aperture_id IN ({ids})"  # noqa: S608 - ids of ours
@@ -80,7 +80,19 @@ def _n_fluxes(connection: Connection, state: State) -> Ints:
     return counts
 
 
-def _reasons(state: State, new: Bools, stale: Bools, lacking: Bools, errors: Bools, known_xy: Floats) -> list[str]:
+def _moved(connection: Connection, state: State) -> Bools:
+    """Tell what is expected elsewhere than it was measured, (n_frames, n_sources)."""
+    known = np.full(state.expected.xy_px.shape, np.nan)
+    sql = "SELECT frame_id, source_id, x_expected_px, y_expected_px FROM centroid"
+    frame, source, x, y = columns(connection, sql, "iiff")
+    i, k, here = places(state.expected, frame, source)
+    known[i, k] = np.stack([x, y], axis=1)[here]
+    xy = state.expected.xy_px
+    same: Bools = ((known == xy) | (np.isnan(known) & np.isnan(xy))).all(axis=2)
+    return ~same
+
+
+def _reasons(state: State, new: Bools, stale: Bools, lacking: Bools, errors: Bools, moved: Bools) -> list[str]:
     frames, sources = state.expected.frames, state.expected.sources
     usable = frames.usable & state.registered
     n_usable = int(usable.sum())
@@ -92,9 +104,6 @@ def _reasons(state: State, new: Bools, stale: Bools, lacking: Bools, errors: Boo
         reasons += [f"{sources[k].role} {sources[k].label} not measured" for k in np.flatnonzero(whole)]
         if rest := int(new[:, ~whole].any(axis=1).sum()):
             reasons.append(f"{rest} of {count(n_usable, 'frame')} not measured")
-    xy = state.expected.xy_px
-    same = (known_xy == xy) | (np.isnan(known_xy) & np.isnan(xy))
-    moved = stale & ~same.all(axis=2)
     for k in np.flatnonzero(moved.any(axis=0)):
         n = count(int(moved[:, k].sum()), "frame")
         reasons.append(f"{sources[k].label} is expected elsewhere than it was measured in {n}")
@@ -122,12 +131,13 @@ def run(project: Project, plan: Plan, session: Session) -> None:
     PhotdbError
         There is no FWHM to choose apertures from.
     """
-    if not read_apertures(project.connection):
+    state: State = plan.found
+    if not state.apertures:
         from photdb.stages.apertures import choose_apertures
 
         chosen = choose_apertures(project)
         session.say("measure: apertures " + " ".join(str(a) for a in chosen))
-    state = read_state(project, plan.params)
+        state = replace(state, apertures=read_apertures(project.connection))
     work: list[FrameWork] = plan.work
     _refresh(project, state, work)
     unread: dict[int, str] = {}

@@ -23,15 +23,19 @@ from photdb.stages.runner import Session, save_in_batches
 from photdb.stages.stamps import CENTROID, FLUX, Stamps, StampTask, measure_stamps
 from photdb.store.arrays import Aperture, columns, read_apertures, read_by_frame, replace_rows
 from photdb.store.connection import driver
-from photdb.store.currency import digests
+from photdb.store.currency import grouped_digests
 from photdb.store.project import Project
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-#: Stamps a task: enough to keep numpy busy, few enough to stay in the cache and to give every worker its share.
-_STAMPS = 192
+#: Stamps a task, and their pixels: enough to keep numpy busy, few enough to stay small in memory, and at least some
+#: tasks for each worker.
+_MOST_STAMPS = 1024
+_MOST_PIXELS = 4_000_000
+_FEWEST_STAMPS = 64
+_TASKS_A_WORKER = 4
 _S_PER_STAMP = 1e-4
 
 
@@ -50,6 +54,15 @@ class State:
     error_inputs: Ints
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Centroids that stand."""
+
+    xy_px: Floats  # (n_frames, n_sources, 2)
+    peak_adu: Floats  # (n_frames, n_sources)
+    flags: Ints
+
+
 def read_state(project: Project, params: dict[str, Any]) -> State:
     """Compute what every frame × source is to be measured from."""
     connection = project.connection
@@ -64,7 +77,7 @@ def read_state(project: Project, params: dict[str, Any]) -> State:
     values = np.concatenate([expected.xy_px, width, offset[:, :, None]], axis=2)
     crc = dict(driver(connection).execute("SELECT id, content_crc32 FROM frame").fetchall())
     version, search = STAGES["measure"].version, params["search_px"]
-    inputs = [digests((version, search, crc[f]), v) for f, v in zip(ids.tolist(), values, strict=True)]
+    inputs = grouped_digests([(version, search, crc[f]) for f in ids.tolist()], values)
     facts, passing = detector(connection), passing_distance(expected)
     return State(
         expected,
@@ -74,7 +87,7 @@ def read_state(project: Project, params: dict[str, Any]) -> State:
         fwhm,
         offset,
         passing,
-        np.array(inputs, np.int64).reshape(offset.shape),
+        inputs,
         error_inputs(facts, passing),
     )
 
@@ -104,9 +117,11 @@ def measure_sources(
     rows = driver(project.connection).execute("SELECT id, path, size_bytes, mtime_ns, bitpix FROM frame")
     files = {frame_id: rest for frame_id, *rest in rows}
     folder, frame_id = project.frame_folder, expected.frames.id.tolist()
-    at = expected.xy_px if fitting else _measured_xy(project.connection, expected)
+    measured = None if fitting else _measured(project.connection, expected)
+    at = expected.xy_px if measured is None else measured.xy_px
     rings = np.array([(a.radius_px, a.annulus_inner_px, a.annulus_outer_px) for a in apertures])
-    chunks = _chunks(items, [files[f][3] in (8, 16, -32) for f in frame_id])
+    single = [files[f][3] in (8, 16, -32) for f in frame_id]
+    chunks = _chunks(items, single, float(rings.max()), session.workers.n_workers)
     tasks = [
         StampTask(
             paths=tuple(folder / files[frame_id[i]][0] for i, _ in chunk),
@@ -128,36 +143,48 @@ def measure_sources(
         for chunk, found in batch:
             unread.update({chunk[j][0]: reason for j, reason in found.unread.items()})
             i = np.repeat([i for i, _ in chunk], [k.size for _, k in chunk])
-            _save(
-                connection, state, i, np.concatenate([k for _, k in chunk]), found, ~np.isin(i, list(unread)), apertures
-            )
+            k = np.concatenate([k for _, k in chunk])
+            _save(connection, state, i, k, found, ~np.isin(i, list(unread)), apertures, measured)
 
     estimate = sum(t.x_px.size for t in tasks) * _S_PER_STAMP
     results = session.workers.run(measure_stamps, tasks, estimate_s=estimate)
-    counted = ((len(chunk), (chunk, found)) for chunk, found in zip(chunks, results, strict=True))
+    before = [None, *(chunk[-1][0] for chunk in chunks)]  # a frame that goes on in another task counts once
+    counted = (
+        (len({i for i, _ in chunk} - {last}), (chunk, found))
+        for chunk, found, last in zip(chunks, results, before, strict=False)
+    )
     save_in_batches(project, session, "measure", counted, len(items), save)
     return unread
 
 
-def _chunks(items: list[tuple[int, Ints]], single: list[bool]) -> list[list[tuple[int, Ints]]]:
+def _chunks(
+    items: list[tuple[int, Ints]], single: list[bool], outer_px: float, n_workers: int
+) -> list[list[tuple[int, Ints]]]:
     """Part frames into tasks; those of single and of double precision apart, so that no stack changes the other's."""
+    largest = max(_FEWEST_STAMPS, int(_MOST_PIXELS / (2 * outer_px + 1) ** 2))
+    share = sum(k.size for _, k in items) // (_TASKS_A_WORKER * n_workers)
+    enough = min(_MOST_STAMPS, largest, max(_FEWEST_STAMPS, share))
     chunks: list[list[tuple[int, Ints]]] = []
-    n_stamps = _STAMPS
-    for item in items:
-        if n_stamps >= _STAMPS or single[item[0]] != single[chunks[-1][-1][0]]:
-            chunks.append([])
-            n_stamps = 0
-        chunks[-1].append(item)
-        n_stamps += item[1].size
+    n_stamps = enough
+    for i, sources in items:
+        for part in np.array_split(sources, -(-sources.size // largest)):
+            if n_stamps >= enough or single[i] != single[chunks[-1][-1][0]]:
+                chunks.append([])
+                n_stamps = 0
+            chunks[-1].append((i, part))
+            n_stamps += part.size
     return chunks
 
 
-def _measured_xy(connection: Connection, expected: Expected) -> Floats:
-    xy = np.full(expected.xy_px.shape, np.nan)
-    frame, source, x, y = columns(connection, "SELECT frame_id, source_id, x_px, y_px FROM centroid", "iiff")
+def _measured(connection: Connection, expected: Expected) -> Measured:
+    shape = expected.xy_px.shape
+    found = Measured(np.full(shape, np.nan), np.full(shape[:2], np.nan), np.zeros(shape[:2], np.int64))
+    sql = "SELECT frame_id, source_id, x_px, y_px, peak_adu, flags FROM centroid"
+    frame, source, x, y, peak, flags = columns(connection, sql, "iifffi")
     i, k, here = places(expected, frame, source)
-    xy[i, k, 0], xy[i, k, 1] = x[here], y[here]
-    return xy
+    found.xy_px[i, k] = np.stack([x, y], axis=1)[here]
+    found.peak_adu[i, k], found.flags[i, k] = peak[here], flags[here]
+    return found
 
 
 def _save(
@@ -168,6 +195,7 @@ def _save(
     found: Stamps,
     good: Bools,
     apertures: Sequence[Aperture],
+    measured: Measured | None,
 ) -> None:
     """Save a task's rows: those of frames and sources at places `i` and `k`, where they are good."""
     i, k = i[good], k[good]
@@ -175,9 +203,13 @@ def _save(
     source_ids = np.array([s.id for s in expected.sources], np.int64)
     keys = np.stack([expected.frames.id[i], source_ids[k]], axis=1)
     raw = driver(connection)
-    if found.centroid:
+    if measured is None:
         # Fluxes in apertures that are not in force now would else stay behind, made from what no longer holds.
-        raw.executemany("DELETE FROM flux WHERE frame_id = ? AND source_id = ?", keys.tolist())
+        frame_ids = ", ".join(map(str, np.unique(keys[:, 0]).tolist()))
+        sql = f"SELECT DISTINCT frame_id FROM centroid WHERE frame_id IN ({frame_ids})"  # noqa: S608 - ids of ours
+        old = {frame_id for (frame_id,) in raw.execute(sql)}
+        delete = "DELETE FROM flux WHERE frame_id = ? AND source_id = ?"
+        raw.executemany(delete, [key for key in keys.tolist() if key[0] in old])
         centroid = {name: column[good] for name, column in found.centroid.items()}
         peak, centroid_flags = centroid["peak_adu"], found.centroid_flags[good]
         columns_ = (
@@ -189,12 +221,9 @@ def _save(
             centroid_flags,
         )
         names = ("frame_id", "source_id", "input", "error_input", "x_expected_px", "y_expected_px", *CENTROID, "flags")
-        replace_rows(connection, "centroid", names, list(zip(*(c.tolist() for c in columns_), strict=True)))
+        replace_rows(connection, "centroid", names, zip(*(c.tolist() for c in columns_), strict=True))
     else:
-        sql = "SELECT peak_adu, flags FROM centroid WHERE frame_id = ? AND source_id = ?"
-        stored = [raw.execute(sql, key).fetchone() for key in keys.tolist()]
-        peak = np.array([row[0] for row in stored], float)
-        centroid_flags = np.array([row[1] for row in stored], np.int64)
+        peak, centroid_flags = measured.peak_adu[i, k], measured.flags[i, k]
     flux = {name: column[good] for name, column in found.flux.items()}
     flags = found.flux_flags[good] | centroid_flags[:, None]
     lost = (centroid_flags & Flag.NO_POSITION) != 0
@@ -222,4 +251,4 @@ def _save(
         flags.ravel(),
     )
     flux_names = ("frame_id", "source_id", "aperture_id", *FLUX, "flux_err_adu", "flags")
-    replace_rows(connection, "flux", flux_names, list(zip(*(c.tolist() for c in table), strict=True)))
+    replace_rows(connection, "flux", flux_names, zip(*(c.tolist() for c in table), strict=True))

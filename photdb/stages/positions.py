@@ -1,5 +1,6 @@
 """Where each source is expected in each frame: anchors carried by shifts, and along the track of an asteroid."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,13 +45,12 @@ def expected_positions(project: Project) -> Expected:
     shifts = read_shifts(connection, frames)
     xy = np.full((frames.id.size, len(sources), 2), np.nan)
     notes, still = [], {}
-    for k, source in enumerate(sources):
-        places = [frames.index(frame_id) for frame_id in source.anchor_frame_id]
+    for k, (source, (places, in_reference)) in enumerate(zip(sources, _anchors(sources, frames, shifts), strict=True)):
         times = frames.jd_utc_mid[places]
-        in_reference = anchors_in_reference(source, frames, shifts)
-        lost = [int(frames.number[i]) for i, p in zip(places, in_reference, strict=True) if not np.isfinite(p).all()]
-        if lost:
-            notes.append(f"{source.label} cannot be placed: frame {numbers(lost)}, where it was selected, has no shift")
+        lost = ~np.isfinite(in_reference).all(axis=1)
+        if lost.any():
+            which = numbers(frames.number[places[lost]].tolist())
+            notes.append(f"{source.label} cannot be placed: frame {which}, where it was selected, has no shift")
         elif source.role == "asteroid" and (np.isnan(times).any() or np.unique(times).size < times.size):
             which = numbers(frames.number[places].tolist())
             notes.append(f"{source.label} cannot be placed: its positions, in frame {which}, need times of their own")
@@ -70,5 +70,19 @@ def expected_positions(project: Project) -> Expected:
 
 def anchors_in_reference(source: Source, frames: Frames, shifts: Shifts) -> NDArray[np.float64]:
     """Carry a source's anchors to the reference frame: array (n_anchors, 2), NaN where their frame has no shift."""
-    places = [frames.index(frame_id) for frame_id in source.anchor_frame_id]
-    return shifts.of(places).to_reference(np.array(source.anchor_xy_px)[:, None, :])[:, 0]
+    ((_, xy),) = _anchors([source], frames, shifts)
+    return xy
+
+
+def _anchors(
+    sources: Sequence[Source], frames: Frames, shifts: Shifts
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """Give the places of each source's anchors in `frames`, and the anchors carried to the reference frame."""
+    place = {frame_id: i for i, frame_id in enumerate(frames.id.tolist())}
+    places = np.array([place[f] for source in sources for f in source.anchor_frame_id], np.int64)
+    xy = np.array([xy for source in sources for xy in source.anchor_xy_px]).reshape(-1, 1, 2)
+    in_reference = shifts.of(places).to_reference(xy)[:, 0]  # all at once: thousands of stars are no rarity
+    stop = 0
+    for source in sources:
+        start, stop = stop, stop + len(source.anchor_frame_id)
+        yield places[start:stop], in_reference[start:stop]

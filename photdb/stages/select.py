@@ -13,8 +13,7 @@ from photdb.stages.apertures import propose_apertures
 from photdb.stages.errors import DEFAULT_FWHM_PX
 from photdb.stages.positions import anchors_in_reference, expected_positions
 from photdb.stages.shifts import Shifts, read_shifts, reference_frame, star_lists
-from photdb.store.arrays import Frames, read_apertures, read_by_frame, read_frames, read_sources
-from photdb.store.connection import driver
+from photdb.store.arrays import Frames, columns, read_apertures, read_by_frame, read_frames, read_sources
 from photdb.store.decisions import free_label, put_source, remove_source
 from photdb.store.facts import session_number
 from photdb.store.project import Project
@@ -163,9 +162,9 @@ def propose_references(project: Project, *, ignoring: Collection[str] = ()) -> l
     keep = ((x >= margin) & (x <= shifts.width_px - 1 - margin)).all(axis=0)
     keep &= ((y >= margin) & (y <= shifts.height_px - 1 - margin)).all(axis=0)
     keep &= _isolated(candidates, radius + fwhm)
-    keep &= _well_measured(project, frames, np.flatnonzero(used), path)
     keep &= _off_tracks(project, used, path, radius + 2 * fwhm)
     keep &= _far_from(_places_of_sources(project, frames, shifts, ignoring), candidates, 2 * radius)
+    keep[keep] = _well_measured(project, frames, np.flatnonzero(used), path[:, keep])  # the dearest question last
     return [(float(px), float(py)) for px, py in candidates[keep, :2]]  # the list is by brightness
 
 
@@ -221,12 +220,13 @@ def _well_measured(project: Project, frames: Frames, used: NDArray[np.int64], pa
     """Tell which stars were found in most frames, and never near saturation."""
     saturation = session_number(project.connection, "saturation_adu") or np.inf
     found, too_bright = np.zeros(path.shape[1]), np.zeros(path.shape[1], bool)
-    raw = driver(project.connection)
-    for i, expected in zip(used, path, strict=True):
-        rows = raw.execute("SELECT x_px, y_px, peak_adu FROM detection WHERE frame_id = ?", (int(frames.id[i]),))
-        seen = np.array(rows.fetchall(), float).reshape(-1, 3)
-        if not len(seen):
+    sql = "SELECT frame_id, x_px, y_px, peak_adu FROM detection ORDER BY frame_id, rank"
+    frame_id, *stars = columns(project.connection, sql, "ffff")
+    first, after = (np.searchsorted(frame_id, frames.id[used], side) for side in ("left", "right"))
+    for a, b, expected in zip(first, after, path, strict=True):
+        if a == b:
             continue
+        seen = np.stack([column[a:b] for column in stars], axis=1)
         distance = np.hypot(expected[:, None, 0] - seen[:, 0], expected[:, None, 1] - seen[:, 1])
         nearest = distance.argmin(axis=1)
         here = distance[np.arange(len(nearest)), nearest] < _MATCH_PX

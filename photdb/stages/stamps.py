@@ -23,7 +23,7 @@ class StampTask:
 
     paths: tuple[Path, ...]
     seen: tuple[tuple[int, int], ...]  # size and mtime of the files whose content is known
-    stamp_frame: Ints  # (n,) which of the paths
+    stamp_frame: Ints  # (n,) which of the paths, ascending
     x_px: Floats  # (n,) expected, or where `fit` is false as measured before
     y_px: Floats
     fwhm_px: Floats
@@ -53,15 +53,23 @@ def measure_stamps(task: StampTask) -> Stamps:
     from photdb.algorithms.centroid import centroids
     from photdb.frames import FrameReader
 
-    # Room for the ring, and for the box of the fit (1.2 FWHM on each side), wherever the search ends.
-    half = math.ceil(max(task.apertures[:, 2].max(), 1.2 * task.fwhm_px.max() + 1)) + task.search_px + 2
+    room = task.apertures.max()
+    if task.fit:  # as far as a source may be found, and for the box of the fit (1.2 FWHM) wherever its search ends
+        fit = max(3.0, 1.2 * task.fwhm_px.max()) + 1
+        room = max(room + task.max_offset_px.max(), fit + task.search_px)
+    half = math.ceil(room + 0.5)  # positions are up to half a pixel from the middle of their stamp's central one
     x0, y0 = (np.rint(np.nan_to_num(v, nan=-1e6)).astype(np.int64) for v in (task.x_px, task.y_px))
+
+    def nothing(mine: slice) -> NDArray[np.float32]:
+        return np.full((mine.stop - mine.start, 2 * half + 1, 2 * half + 1), np.nan, np.float32)
+
     parts, unread = [], {}
     shape = (0, 0)
+    first = np.searchsorted(task.stamp_frame, np.arange(len(task.paths) + 1))
     for j, (path, seen) in enumerate(zip(task.paths, task.seen, strict=True)):
-        mine = task.stamp_frame == j
+        mine = slice(first[j], first[j + 1])
         if not np.isfinite(task.x_px[mine]).any():  # a frame without a shift: nothing in it is looked for
-            parts.append(np.full((int(mine.sum()), 2 * half + 1, 2 * half + 1), np.nan, np.float32))
+            parts.append(nothing(mine))
             continue
         try:
             with FrameReader(path) as reader:
@@ -71,8 +79,8 @@ def measure_stamps(task: StampTask) -> Stamps:
                 parts.append(reader.cutouts(x0[mine], y0[mine], half))
         except FrameError as error:
             unread[j] = str(error)
-            parts.append(np.full((int(mine.sum()), 2 * half + 1, 2 * half + 1), np.nan, np.float32))
-    stamps = np.concatenate(parts)
+            parts.append(nothing(mine))
+    stamps = np.concatenate(parts) if len(parts) > 1 else parts[0]
     x, y = task.x_px - x0 + half, task.y_px - y0 + half
     centroid: dict[str, Floats] = {}
     centroid_flags = np.zeros(x.size, np.int64)

@@ -40,12 +40,34 @@ def digests(common: Sequence[Any], values: NDArray[np.float64]) -> NDArray[np.in
     ndarray (n,)
         Equal to nothing that `digest` gives, but as good for comparing.
     """
-    key = struct.pack(">q", digest(common))
+    return grouped_digests([common], values[None]).reshape(-1)
+
+
+def grouped_digests(common: Sequence[Sequence[Any]], values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Do as `digests` does for many groups of rows at once.
+
+    Parameters
+    ----------
+    common : sequence of sequences (m,)
+        What the rows of each group have in common.
+    values : ndarray (m, n, k)
+        Groups of rows.
+
+    Returns
+    -------
+    ndarray (m, n)
+        A group's are those that `digests` gives.
+    """
     raw = _canonical(values).tobytes()
-    size = values.shape[1] * 8
-    blake2b = hashlib.blake2b
-    out = b"".join(blake2b(raw[i : i + size], digest_size=8, key=key).digest() for i in range(0, len(raw), size))
-    return np.frombuffer(out, ">i8").astype(np.int64)
+    m, n, k = values.shape
+    size, out = k * 8, []
+    for group in range(m):
+        keyed = hashlib.blake2b(digest_size=8, key=struct.pack(">q", digest(common[group]))).copy
+        for i in range(group * n * size, (group + 1) * n * size, size):
+            row = keyed()  # cheaper than to begin again with the key
+            row.update(raw[i : i + size])
+            out.append(row.digest())
+    return np.frombuffer(b"".join(out), ">i8").astype(np.int64).reshape(m, n)
 
 
 def _encode(value: Any) -> bytes:

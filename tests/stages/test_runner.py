@@ -9,7 +9,7 @@ import pytest
 from nights import N_FRAMES, invoke
 
 from photdb.errors import PhotdbError
-from photdb.stages import STAGES, runner
+from photdb.stages import STAGES, measurements, runner, stamps
 from photdb.store.arrays import read_frames
 from photdb.store.project import Project
 
@@ -90,6 +90,27 @@ def test_ctrl_c_while_a_batch_is_saved_comes_after_it(night, monkeypatch):
     with Project.write(night.path, "test") as project, pytest.raises(KeyboardInterrupt, match="2 frames of 3 done"):
         runner.save_in_batches(project, runner.Session(), "x", [(2, "first"), (1, "second")], 3, save)
     assert night.rows("SELECT observer, object FROM project") == [("first", "first")]
+
+
+def test_a_frame_in_several_tasks_counts_once_and_has_the_same_bits(night, monkeypatch):
+    monkeypatch.setattr(measurements, "_MOST_PIXELS", 1)
+    monkeypatch.setattr(measurements, "_FEWEST_STAMPS", 3)
+    whole, told, tasks = night.snapshot("centroid", "flux"), [], []
+    night.change("DELETE FROM flux")
+    night.change("DELETE FROM centroid")
+
+    def noted(task):
+        tasks.append(task.x_px.size)
+        return stamps.measure_stamps(task)
+
+    monkeypatch.setattr(measurements, "measure_stamps", noted)
+    session = runner.Session(progress=lambda label, total: contextlib.nullcontext(told.append))
+    with Project.write(night.path, "test") as project:
+        runner.run(project, "measure", session)
+    assert max(tasks) < 6  # a task is full with 3, and a part has no more
+    assert len(tasks) == 2 * N_FRAMES
+    assert sum(told) == N_FRAMES
+    assert night.snapshot("centroid", "flux") == whole
 
 
 def test_an_error_in_a_batch_keeps_those_before(night, monkeypatch):

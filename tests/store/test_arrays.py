@@ -82,7 +82,15 @@ def test_cubes_have_what_the_rows_say(flux_project, missing, missing_frame, fram
     np.testing.assert_array_equal(flags, wanted[1])
 
 
-def test_a_whole_cube_of_the_night_and_one_with_a_hole_agree(night):
+@pytest.mark.parametrize(
+    "hole",
+    [
+        "DELETE FROM flux WHERE frame_id = 4 AND source_id = 3 AND aperture_id = 2",
+        # as many rows as before, one of them in an aperture that is not asked for
+        "UPDATE flux SET aperture_id = 99 WHERE frame_id = 4 AND source_id = 3 AND aperture_id = 2",
+    ],
+)
+def test_a_whole_cube_of_the_night_and_one_with_a_hole_agree(night, hole):
     def cube():
         with Project.read(night.path) as project:
             frames = read_frames(project.connection)
@@ -96,7 +104,11 @@ def test_a_whole_cube_of_the_night_and_one_with_a_hole_agree(night):
 
     whole = cube()
     assert np.isfinite(whole).all()
-    night.change("DELETE FROM flux WHERE frame_id = 4 AND source_id = 3 AND aperture_id = 2")
+    night.change(
+        "INSERT INTO aperture (id, kind, radius_px, annulus_inner_px, annulus_outer_px, origin, created_at, removed_at)"
+        " VALUES (99, 'fixed', 50, 60, 70, 'user', 'now', 'now')"
+    )
+    night.change(hole)
     holed = cube()
     for a, b in zip(whole, holed, strict=True):
         assert np.isnan(b[3, 2, 1])
@@ -144,6 +156,16 @@ def test_rows_replace_those_of_their_key_and_nan_is_null(night):
         replace_rows(connection, "shift", ("frame_id", "input", "dx_px", "flags"), [])
     assert night.rows("SELECT input, dx_px, dy_px FROM shift WHERE frame_id = 1") == [(5, None, None)]
     assert night.one("SELECT count(*) FROM shift") == 20
+
+
+@pytest.mark.parametrize("n", [1, 249, 250, 1001])
+def test_however_many_rows_are_written(night, n):
+    rows = [(i, 7 * i, f"{i}.fits", float("nan") if i % 3 else 0.1 * i) for i in range(1001, 1001 + n)]
+    with Project.write(night.path, "test") as project, project.transaction() as connection:
+        names = ("id", "number", "path", "exposure_s")
+        replace_rows(connection, "frame", (*names, "added_at"), ((*row, "now") for row in rows))
+    wanted = [(*row[:3], None if row[0] % 3 else row[3]) for row in rows]
+    assert night.rows("SELECT id, number, path, exposure_s FROM frame WHERE id > 1000 ORDER BY id") == wanted
 
 
 def test_sources_come_with_their_anchors_and_by_role(night):

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from photdb.store.currency import digest, digests
+from photdb.store.currency import digest, digests, grouped_digests
 
 SCALARS = st.one_of(
     st.none(),
@@ -92,6 +92,22 @@ def test_rows_are_digested_each_by_itself(values, common):
     assert (len(np.unique(whole)) == len(np.unique(values + 0.0, axis=0))) or not len(values)
     if len(values):
         assert (digests([*common, 1], values) != whole).all()
+
+
+@given(hnp.arrays(np.float64, st.tuples(*[st.integers(1, 4)] * 3), elements=st.floats(-5, 5)))
+def test_groups_of_rows_are_digested_each_by_itself(values):
+    common = [("group", i) for i in range(len(values))]
+    found = grouped_digests(common, values)
+    assert found.shape == values.shape[:2]
+    for group, head, rows in zip(found, common, values, strict=True):
+        np.testing.assert_array_equal(group, digests(head, rows))
+
+
+def test_digests_of_rows_are_those_of_existing_projects():
+    assert digests((1, 5, 7), np.array([[1.5, np.nan], [0.0, -2.0]])).tolist() == [
+        7542725800439430399,
+        2144274217371219678,
+    ]
 
 
 def test_rows_with_nan_and_minus_zero_are_canonical():
