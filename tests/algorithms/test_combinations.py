@@ -79,13 +79,16 @@ def test_the_walk_over_blocks_misses_no_set(weighting, scatter, monkeypatch):
         assert search(target, refs, weights=w, highpass=highpass) == at_once  # to the last bit
 
 
-def test_sixteen_references_are_searched_whole():
-    target, refs, weights, highpass = night(16, 40)
+@pytest.mark.parametrize("weighting", ["mean", "flux", "variance"])
+@pytest.mark.parametrize("scatter", [(0.002, 0.03), (0.005, 0.005)])
+@pytest.mark.parametrize("n_references", [13, 14, 16])  # a block holds 13: at once, and in walks of 2 and of 8 blocks
+def test_all_sets_are_searched_on_both_sides_of_the_block(n_references, scatter, weighting):
+    target, refs, weights, highpass = night(n_references, 40, scatter=scatter)
     form = highpass.residual(target - refs)
-    bits = (np.arange(1, 2**16)[:, None] >> np.arange(16) & 1).astype(float) * weights["flux"]
+    bits = (np.arange(1, 2**n_references)[:, None] >> np.arange(n_references) & 1) * weights[weighting]
     curves = (bits / bits.sum(axis=1, keepdims=True)) @ form
     noises = np.sqrt(np.sum(curves**2, axis=1) / highpass.trace)
-    found = search(target, refs, weights=weights["flux"], highpass=highpass, top=50)
+    found = search(target, refs, weights=weights[weighting], highpass=highpass, top=50)
     best = np.argsort(noises)[:50]
     assert [c.mask for c in found] == (best + 1).tolist()
     assert [c.noise_mag for c in found] == pytest.approx(noises[best], rel=1e-9)
