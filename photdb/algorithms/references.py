@@ -6,6 +6,7 @@ reference shows in the others' curves too, by 1/(N−1) of itself. So advice goe
 (`_own`), takes the worst first, and judges those left again without it.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
-from photdb.algorithms.noise import Floats, noise, product_norm2, smoother
+from photdb.algorithms.noise import Floats, HighPass, noise, product_norm2, smoother
 
 #: Frames in a fit of the smoother that shows drift; its degree is 2.
 DRIFT_WINDOW: Final = 31
@@ -66,7 +67,21 @@ class _Curves:
     relative_error: float  # of the scatter, for white noise
     drift2: Floats  # (N,) may be negative: an unbiased estimate
     drift2_err: Floats  # (N,) its standard error for white noise
-    deviation: Floats  # (N, f) from the running median
+    mag: Floats  # (N, f) about the curve's median
+
+    def deviation(self) -> Floats:
+        """Deviation (N, f) from the running median."""
+        return self.mag - _running_median(self.mag)
+
+
+@dataclass(frozen=True, slots=True)
+class _Operators:
+    """What scatter and drift of curves take from their times alone."""
+
+    highpass: HighPass
+    wide: HighPass
+    trace_b: float
+    trace_b2: float
 
 
 def leave_one_out(mags: ArrayLike, t_d: ArrayLike, *, window: int = 7, degree: int = 2) -> LeaveOneOut:
@@ -96,10 +111,17 @@ def leave_one_out(mags: ArrayLike, t_d: ArrayLike, *, window: int = 7, degree: i
     curves = _curves(mags, np.asarray(t_d, dtype=np.float64), window, degree)
     jump, frame = np.full(len(mags), np.nan), np.full(len(mags), -1, dtype=np.intp)
     if len(mags) > 1 and len(curves.frames):
-        worst = np.argmax(np.abs(curves.deviation), axis=1)
-        jump, frame = curves.deviation[np.arange(len(mags)), worst], curves.frames[worst]
+        deviation = curves.deviation()
+        worst = np.argmax(np.abs(deviation), axis=1)
+        jump, frame = deviation[np.arange(len(mags)), worst], curves.frames[worst]
     drift2 = np.maximum(curves.drift2, 0.0)
     return LeaveOneOut(np.sqrt(curves.scatter2), np.sqrt(drift2), jump, frame, len(curves.frames))
+
+
+def drifts(mags: ArrayLike, t_d: ArrayLike) -> Floats:
+    """Drift of each reference against the mean of the others, (N,): `drift_mag` of `leave_one_out`, and no more."""
+    curves = _curves(np.asarray(mags, dtype=np.float64), np.asarray(t_d, dtype=np.float64), 7, 2)
+    return np.sqrt(np.maximum(curves.drift2, 0.0))
 
 
 def advise(
@@ -204,13 +226,21 @@ def _curves(mags: Floats, t: Floats, window: int, degree: int) -> _Curves:
     mags, t, n = mags[:, frames], t[frames], len(frames)
     curves = (mags - np.mean(mags, axis=0)) * (n_references / (n_references - 1))  # minus the mean of the others
     curves -= np.median(curves, axis=1, keepdims=True)
-    highpass = smoother(t, window=window, degree=degree)
-    scatter2 = np.square(noise(curves, highpass))
-
-    # ‖C S m‖² with C = I − 11ᵀ/n has the mean σ² tr(B) and the variance 2σ⁴ tr(B²) for white noise, B = SᵀC S.
-    wide = smoother(t, window=DRIFT_WINDOW, degree=2)
-    smoothed = wide.smooth(curves)
+    of = _operators(t.tobytes(), window, degree)
+    scatter2 = np.square(noise(curves, of.highpass))
+    smoothed = of.wide.smooth(curves)
     smoothed -= np.mean(smoothed, axis=1, keepdims=True)
+    drift2 = (np.sum(np.square(smoothed), axis=1) - scatter2 * of.trace_b) / n
+    drift2_err = scatter2 * (np.sqrt(2.0 * max(of.trace_b2, 0.0)) + 2.0 * of.trace_b * of.highpass.relative_error) / n
+    return _Curves(frames, scatter2, of.highpass.relative_error, drift2, drift2_err, curves)
+
+
+@functools.lru_cache(maxsize=4)  # the same times come again for every aperture and solution
+def _operators(times: bytes, window: int, degree: int) -> _Operators:
+    t = np.frombuffer(times)
+    n = len(t)
+    wide = smoother(t, window=DRIFT_WINDOW, degree=2)
+    # ‖C S m‖² with C = I − 11ᵀ/n has the mean σ² tr(B) and the variance 2σ⁴ tr(B²) for white noise, B = SᵀC S.
     column = np.bincount(wide.index.ravel(), wide.weight.ravel(), minlength=n) / np.sqrt(n)
     trace_b = np.sum(np.square(wide.weight)) - np.sum(np.square(column))
     trace_b2 = (
@@ -218,9 +248,7 @@ def _curves(mags: Floats, t: Floats, window: int, degree: int) -> _Curves:
         - 2.0 * np.sum(np.square(wide.smooth(column)))
         + np.square(np.sum(np.square(column)))
     )
-    drift2 = (np.sum(np.square(smoothed), axis=1) - scatter2 * trace_b) / n
-    drift2_err = scatter2 * (np.sqrt(2.0 * max(trace_b2, 0.0)) + 2.0 * trace_b * highpass.relative_error) / n
-    return _Curves(frames, scatter2, highpass.relative_error, drift2, drift2_err, curves - _running_median(curves))
+    return _Operators(smoother(t, window=window, degree=degree), wide, float(trace_b), float(trace_b2))
 
 
 def _running_median(curves: Floats) -> Floats:
@@ -260,10 +288,11 @@ def _worst(curves: _Curves, err: Floats, names: NDArray[np.int_]) -> tuple[int, 
     uneven = np.sqrt(np.mean(np.square(expected2), axis=1)) / curve2
     caution = 1.0 + 8.0 * np.square(uneven * curves.relative_error)
 
-    significance = curves.deviation / np.sqrt(expected2)
+    deviation = curves.deviation()
+    significance = deviation / np.sqrt(expected2)
     allowed = JUMP_SIGMAS * np.maximum(1.0, 1.4826 * np.median(np.abs(significance), axis=1, keepdims=True))
-    jumps = (np.abs(curves.deviation) > JUMP_MIN_MAG) & (np.abs(significance) > allowed)
-    worst_jump = np.max(np.where(jumps, np.abs(curves.deviation), 0.0), axis=1)
+    jumps = (np.abs(deviation) > JUMP_MIN_MAG) & (np.abs(significance) > allowed)
+    worst_jump = np.max(np.where(jumps, np.abs(deviation), 0.0), axis=1)
 
     if n_references > 2:
         scatter, drift = np.sqrt(_own(curves.scatter2)), np.sqrt(_own(curves.drift2))
@@ -288,10 +317,9 @@ def _worst(curves: _Curves, err: Floats, names: NDArray[np.int_]) -> tuple[int, 
         worst = int(np.argmax(np.where(scatters, excess, 0.0)))
     reasons = []
     if np.any(jumps[worst]):
-        frame = int(np.argmax(np.where(jumps[worst], np.abs(curves.deviation[worst]), 0.0)))
+        frame = int(np.argmax(np.where(jumps[worst], np.abs(deviation[worst]), 0.0)))
         reasons.append(
-            f"jumps by {curves.deviation[worst, frame]:+.2f} mag in frame {names[curves.frames[frame]]}"
-            " (captured or crossed?)"
+            f"jumps by {deviation[worst, frame]:+.2f} mag in frame {names[curves.frames[frame]]} (captured or crossed?)"
         )
     if drifts[worst]:
         reasons.append(f"drifts by {1e3 * drift[worst]:.0f} mmag rms over the night")

@@ -65,8 +65,10 @@ def _stages(project: "Project") -> tuple[list[dict[str, Any]], str | None]:
     out: list[dict[str, Any]] = []
     waiting: list[str] = []
     following = None
+    # The last stage first: what it reads holds what those before it read, which then is read once.
+    plans = {name: plan(project, name) for name in reversed(STAGES)}
     for name, stage in STAGES.items():
-        made = plan(project, name)
+        made = plans[name]
         last = project.connection.exec_driver_sql(
             "SELECT started_at, finished_at, outcome FROM stage_run WHERE stage = ? ORDER BY id DESC LIMIT 1", (name,)
         ).first()

@@ -1,7 +1,8 @@
 """Magnitudes as `check` and `solve` see them: accepted frames, valid fluxes, everything that was rejected left out."""
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,9 +38,35 @@ class Series:
         """Give the places of the sources of some roles."""
         return [k for k, source in enumerate(self.sources) if source.role in roles]
 
+    def part(self, *roles: str) -> "Series":
+        """Give the series of the sources of some roles alone."""
+        k = self.of(*roles)
+        sources = [self.sources[i] for i in k]
+        cubes = (self.flux_adu[:, k], self.mag[:, k], self.mag_err[:, k])
+        return replace(
+            self, sources=sources, flux_adu=cubes[0], mag=cubes[1], mag_err=cubes[2], allowed=self.allowed[k]
+        )
+
+
+#: The series read last from a project, of which roles, and the project's state then.
+_last: WeakKeyDictionary[Project, tuple[tuple[int, int], tuple[str, ...], Series]] = WeakKeyDictionary()
+
 
 def load_series(project: Project, *roles: str) -> Series:
-    """Read the magnitudes of the sources of some roles, in the apertures in force."""
+    """Read the magnitudes of the sources of some roles, in the apertures in force.
+
+    What was read last is used again, as long as nobody has written to the project since.
+    """
+    state = project.state()  # as it is before reading: who writes meanwhile makes it another
+    last, known, series = _last.get(project, (None, (), None))
+    if series is None or last != state or not set(roles) <= set(known):
+        series = _read_series(project, *roles)
+        _last[project] = (state, roles, series)
+        return series
+    return series if roles == known else series.part(*roles)
+
+
+def _read_series(project: Project, *roles: str) -> Series:
     connection = project.connection
     frames: Frames = read_frames(connection)
     left_out = rejections(connection)
@@ -48,16 +75,16 @@ def load_series(project: Project, *roles: str) -> Series:
     sources = [s for s in read_sources(connection, *roles) if s.id not in whole_sources]
     apertures = [a for a in read_apertures(connection) if a.id not in whole_apertures]
     # The cube holds all usable frames, which is the quick way to read it; the accepted ones are taken out then.
-    flux, flux_err, flags = read_cube(
+    flux, flux_err = read_cube(
         connection,
-        ("flux_adu", "flux_err_adu", "flags"),
+        (f"CASE WHEN flags & {int(INVALID_FLUX)} THEN NULL ELSE flux_adu END", "flux_err_adu"),
         frame_ids=frames.id[frames.usable],
         source_ids=[s.id for s in sources],
         aperture_ids=[a.id for a in apertures],
     )
     accepted = frames.accepted[frames.usable]
-    flux, flux_err, flags = flux[accepted], flux_err[accepted], flags[accepted]
-    valid = np.isfinite(flux) & ((np.nan_to_num(flags).astype(np.int64) & int(INVALID_FLUX)) == 0)
+    flux, flux_err = flux[accepted], flux_err[accepted]
+    valid = np.isfinite(flux)
     frame_id = frames.id[frames.accepted]
     allowed = np.ones((len(sources), len(apertures)), bool)
     for r in left_out:

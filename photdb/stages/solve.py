@@ -47,7 +47,7 @@ def plan(project: Project, params: dict[str, Any]) -> Plan:
     for k in targets:
         source = series.sources[k]
         if known.get(source.id) != _input(series, k, references, params):
-            plan.work.append(k)
+            plan.work.append((series, k))
             what = "its magnitudes, references or search changed" if source.id in known else "not solved"
             plan.reasons.append(f"{source.role} {source.label}: {what}")
     return plan
@@ -61,10 +61,9 @@ def run(project: Project, plan: Plan, session: Session) -> None:
     PhotdbError
         The options of the search contradict each other.
     """
-    series = load_series(project, "asteroid", "variable", "reference")
-    references = series.of("reference")
     with session.progress("solve", len(plan.work)) as advance:
-        for k in plan.work:
+        for series, k in plan.work:
+            references = series.of("reference")
             try:
                 found = _solve(series, k, references, plan.params)
             except ValueError as error:
@@ -170,7 +169,7 @@ def _curve(
     highpass: noise.HighPass,
 ) -> dict[str, Any]:
     """Compute the curve of one combination on all frames where its own references are valid, and its figures."""
-    from photdb.algorithms.references import leave_one_out
+    from photdb.algorithms.references import drifts
 
     target, refs = series.mag[:, k, aperture], series.mag[:, references, aperture].T
     mag = differential.differential_magnitude(target, refs, weights)
@@ -180,8 +179,8 @@ def _curve(
     points = np.flatnonzero(np.isfinite(mag))
     drift = np.nan
     if len(references) > 1:
-        drifts = leave_one_out(refs[:, comparison], series.jd_utc_mid[comparison]).drift_mag
-        drift = float(np.sqrt(np.mean(drifts**2)))
+        each = drifts(refs[:, comparison], series.jd_utc_mid[comparison])
+        drift = float(np.sqrt(np.mean(each**2)))
     return {
         "aperture_id": series.apertures[aperture].id,
         "n_references": len(references),

@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 from photdb import __version__
 from photdb.errors import ProjectError
 from photdb.store import migrate, schema
-from photdb.store.connection import transaction
+from photdb.store.connection import driver, transaction
 from photdb.store.lock import WriterLock, now, user_and_host
 
 
@@ -192,6 +192,11 @@ class Project:
             # It is only a log: where it cannot be written (full disk), the first error matters more.
             with contextlib.suppress(OperationalError, sqlite3.Error), self.transaction() as connection:
                 connection.execute(update(log).where(log.c.id == row_id).values(**values))
+
+    def state(self) -> tuple[int, int]:
+        """Give numbers that are others whenever rows may have changed, through this connection or another."""
+        (version,) = self.connection.exec_driver_sql("PRAGMA data_version").one()
+        return version, driver(self.connection).total_changes
 
     # --- folders ------------------------------------------------------------------------------------------------------
     @property

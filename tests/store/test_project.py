@@ -136,6 +136,18 @@ def test_a_transaction_is_all_or_nothing(night):
     assert night.one("SELECT observer FROM project") == "Y"
 
 
+def test_the_state_is_another_after_any_change(night):
+    with Project.write(night.path, "test") as project, Project.read(night.path) as reader:
+        before = project.state(), reader.state()
+        assert (project.state(), reader.state()) == before
+        with project.transaction() as connection:
+            connection.exec_driver_sql("UPDATE project SET observer = 'Y'")
+            during = project.state(), reader.state()
+        after = project.state(), reader.state()
+    assert before[0] != during[0]
+    assert before[1] == during[1] != after[1]
+
+
 def test_children_go_with_their_parent_and_orphans_are_refused(night):
     with pytest.raises(Exception, match="FOREIGN KEY"):
         night.change("INSERT INTO shift (frame_id, input, flags) VALUES (999, 0, 0)")
