@@ -249,7 +249,6 @@ class Reads:
 def spy_on_reads(monkeypatch: Any) -> Reads:
     """Note every reading of a frame in this process."""
     from photdb import frames
-    from photdb.stages import headers
 
     reads = Reads()
     pixels, reader, crc = frames.read_pixels, frames.FrameReader, frames.content_crc32
@@ -263,7 +262,7 @@ def spy_on_reads(monkeypatch: Any) -> Reads:
 
     monkeypatch.setattr(frames, "read_pixels", noting(reads.pixels, pixels))
     monkeypatch.setattr(frames, "FrameReader", noting(reads.cutouts, reader))
-    monkeypatch.setattr(headers, "content_crc32", noting(reads.digests, crc))
+    monkeypatch.setattr(frames, "content_crc32", noting(reads.digests, crc))
     return reads
 
 

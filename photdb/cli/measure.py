@@ -78,7 +78,7 @@ def measure_command(
         flagged = project.connection.exec_driver_sql(
             "SELECT source, g.name, count(*) AS n FROM instrumental i JOIN flag g ON i.flags & g.bit"
             " JOIN frame_status f ON f.number = i.frame AND f.accepted"
-            " WHERE i.aperture_id = ? GROUP BY source, g.name ORDER BY source, n DESC",
+            " WHERE i.aperture_id = ? AND i.flags <> 0 GROUP BY source, g.name ORDER BY source, n DESC",
             (in_force[0].id,),
         ).all()
         for row in flagged:

@@ -51,6 +51,7 @@ def qc_command(
     """
     from photdb.stages.qc import check_region
     from photdb.stages.runner import run
+    from photdb.store.connection import driver
 
     given = stage_options("qc", {"region": region}, use_default=use_default)
     with console.writing() as project, console.session(workers) as session:
@@ -58,12 +59,10 @@ def qc_command(
         set_rules(project, rules)
         run(project, "qc", session, given)
         rows = []
-        for name, digits in _METRICS.items():
-            low, middle, high = project.connection.exec_driver_sql(
-                f"WITH v AS (SELECT {name} AS x, row_number() OVER (ORDER BY {name}) AS i, count(*) OVER () AS n"  # noqa: S608
-                f" FROM frame_status WHERE accepted AND {name} IS NOT NULL)"
-                " SELECT min(x), max(CASE WHEN i = (n + 1) / 2 THEN x END), max(x) FROM v"
-            ).one()
-            rows.append((name, *(fixed(v, digits) for v in (low, middle, high))))
+        found = driver(project.connection).execute(f"SELECT {', '.join(_METRICS)} FROM frame_status WHERE accepted")  # noqa: S608
+        metrics = list(zip(*found, strict=True)) or [()] * len(_METRICS)
+        for (name, digits), values in zip(_METRICS.items(), metrics, strict=True):
+            known = sorted(v for v in values if v is not None) or [None]
+            rows.append((name, *(fixed(v, digits) for v in (known[0], known[(len(known) - 1) // 2], known[-1]))))
         click.echo(table(("metric", "least", "median", "most"), rows))
         print_rejected(console, project, "qc")

@@ -9,6 +9,8 @@ from photdb.cli.common import Console, console_options, default_option, fixed, s
 from photdb.errors import PhotdbError
 from photdb.wording import numbers
 
+_FIGURES = {"dx_px": 2, "dy_px": 2, "rotation_deg": 4, "scale": 6, "n_matched": 0, "residual_px": 3}
+
 
 @click.command()
 @click.option(
@@ -80,19 +82,12 @@ def shifts_command(
         reference = project.connection.exec_driver_sql(
             "SELECT f.number, p.reference_frame_origin FROM project p JOIN frame f ON f.id = p.reference_frame_id"
         ).one()
-        rows = []
-        for name, digits in (
-            ("dx_px", 2),
-            ("dy_px", 2),
-            ("rotation_deg", 4),
-            ("scale", 6),
-            ("n_matched", 0),
-            ("residual_px", 3),
-        ):
-            low, high = project.connection.exec_driver_sql(
-                f"SELECT min({name}), max({name}) FROM frame_status WHERE accepted"  # noqa: S608 - names from above
-            ).one()
-            rows.append((name, fixed(low, digits), fixed(high, digits)))
+        extremes = ", ".join(f"min({name}), max({name})" for name in _FIGURES)
+        found = project.connection.exec_driver_sql(f"SELECT {extremes} FROM frame_status WHERE accepted").one()  # noqa: S608
+        rows = [
+            (name, fixed(low, digits), fixed(high, digits))
+            for (name, digits), low, high in zip(_FIGURES.items(), found[::2], found[1::2], strict=True)
+        ]
         click.echo(table(("shift", "least", "most"), rows))
         console.say(f"Reference frame: {reference.number} ({reference.reference_frame_origin}).")
         lost = project.connection.exec_driver_sql(

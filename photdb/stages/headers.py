@@ -10,13 +10,11 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, update
 
-from photdb.algorithms import headers as interpretation
 from photdb.errors import FrameError, PhotdbError, UnreadableError
-from photdb.frames import content_crc32, read_header
 from photdb.stages import STAGES, Plan
 from photdb.stages.runner import Session, save_in_batches
 from photdb.store import schema
-from photdb.store.currency import digest
+from photdb.store.currency import Encoded, digest, encoded
 from photdb.store.lock import now
 from photdb.store.project import Project
 from photdb.wording import count, numbers
@@ -40,23 +38,24 @@ class TimeRule:
 # --- the stage --------------------------------------------------------------------------------------------------------
 def plan(project: Project, params: dict[str, Any]) -> Plan:
     """Find frames whose file changed, by size and time, or whose header an older photdb or other settings read."""
-    rule = time_rule(project.connection)
+    rule = encoded(asdict(time_rule(project.connection)))
     rows = project.connection.exec_driver_sql(
         "SELECT id, number, path, size_bytes, mtime_ns, header_crc32, input, error FROM frame ORDER BY number"
     ).all()
-    folder = project.frame_folder
+    folder = str(project.frame_folder)
     missing: list[tuple[int, int]] = []
     touched: list[tuple[int, int]] = []
     reread: list[tuple[int, int]] = []
     for row in rows:
+        path = os.path.join(folder, row.path)
         try:
-            status = os.stat(folder / row.path)
+            status = os.stat(path)
         except OSError:
             # What was measured stays valid without the file; what its header says now cannot be known.
             if row.error is None:
                 (missing if row.input == _input(row.header_crc32, rule) else reread).append((row.id, row.number))
             continue
-        if row.size_bytes is None and not os.access(folder / row.path, os.R_OK):
+        if row.size_bytes is None and not os.access(path, os.R_OK):
             continue  # as unreadable as ever
         if (status.st_size, status.st_mtime_ns) != (row.size_bytes, row.mtime_ns):
             touched.append((row.id, row.number))
@@ -118,6 +117,8 @@ class _Task:
 
 def _reread(task: _Task) -> dict[str, Any]:
     """Read a header, and the digest of the content if that is known and may have changed."""
+    from photdb.frames import content_crc32
+
     values = read_facts(task.path, task.rule)
     if task.known is not None and (values["size_bytes"], values["mtime_ns"]) != task.known:
         try:
@@ -199,6 +200,9 @@ def add_frames(project: Project, found: list[dict[str, Any]]) -> list[str]:
 
 def read_facts(path: Path, rule: TimeRule) -> dict[str, Any]:
     """Read a header into columns of `frame` and `wcs`; what is wrong with the file is the column `error`."""
+    from photdb.algorithms.headers import interpret
+    from photdb.frames import read_header
+
     columns = {c.name: None for c in schema.frame.columns if c.name not in _NOT_FROM_HEADER}
     values: dict[str, Any] = {**columns, "wcs": None}
     try:
@@ -206,7 +210,7 @@ def read_facts(path: Path, rule: TimeRule) -> dict[str, Any]:
         values["header_crc32"] = read.header_crc32
         for name in ("size_bytes", "mtime_ns", "hdu", "width_px", "height_px", "bitpix"):
             values[name] = getattr(read, name)
-        facts = asdict(interpretation.interpret(read.cards, **asdict(rule)))
+        facts = asdict(interpret(read.cards, **asdict(rule)))
         values.update({name: value for name, value in facts.items() if name in values})
         values["header_notes"] = "; ".join(facts["notes"]) or None
         if values["jd_utc_mid"] is None:
@@ -218,7 +222,7 @@ def read_facts(path: Path, rule: TimeRule) -> dict[str, Any]:
         with contextlib.suppress(OSError):  # gone meanwhile
             status = os.stat(path)
             values.update(size_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
-    values["input"] = _input(values["header_crc32"], rule)
+    values["input"] = _input(values["header_crc32"], encoded(asdict(rule)))
     return values
 
 
@@ -253,8 +257,8 @@ def time_rule(connection: Connection) -> TimeRule:
     return TimeRule(*row)
 
 
-def _input(header_crc32: int | None, rule: TimeRule) -> int:
-    return digest(STAGES["headers"].version, header_crc32, asdict(rule))
+def _input(header_crc32: int | None, rule: Encoded) -> int:
+    return digest(STAGES["headers"].version, header_crc32, rule)
 
 
 def _save_wcs(connection: Connection, frame_id: int, wcs: dict[str, Any] | None) -> None:
@@ -295,6 +299,8 @@ def _compare(connection: Connection, folder: Path) -> None:
 
 def _same_content(one: Path, other: Path) -> bool | None:
     """Compare the bytes of two files; None where they cannot be read."""
+    from photdb.frames import content_crc32
+
     try:
         return content_crc32(one)[0] == content_crc32(other)[0]
     except FrameError:

@@ -11,18 +11,20 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection, insert
 
 from photdb import __version__
 from photdb.errors import PhotdbError
-from photdb.executors import Workers
 from photdb.stages import STAGES, Plan
 from photdb.store import schema
 from photdb.store.lock import now
 from photdb.store.project import Project
 from photdb.wording import count
+
+if TYPE_CHECKING:
+    from photdb.executors import Workers
 
 Result = TypeVar("Result")
 
@@ -39,11 +41,17 @@ def _no_progress(label: str, total: int) -> AbstractContextManager[Callable[[int
     return contextlib.nullcontext(lambda done: None)
 
 
+def _in_process() -> "Workers":
+    from photdb.executors import Workers
+
+    return Workers(1)
+
+
 @dataclass
 class Session:
     """What a command's runs need beside the project: workers, where to say what is done, and what has been done."""
 
-    workers: Workers = field(default_factory=lambda: Workers(1))
+    workers: "Workers" = field(default_factory=_in_process)
     say: Callable[[str], None] = _silent
     progress: Callable[[str, int], AbstractContextManager[Callable[[int], None]]] = _no_progress
     done: set[str] = field(default_factory=set)  # stages brought up to date by this command
@@ -119,14 +127,13 @@ def _logged(project: Project, name: str, todo: Plan) -> Iterator[None]:
         "started_at": now(),
         "n_units": len(todo.work),
         "photdb_version": __version__,
-        "libraries": _libraries(),
     }
     last = project.connection.execute(table.select().where(table.c.stage == name).order_by(table.c.id.desc())).first()
     if not todo.work and last is not None and last.outcome == "ok" and last.params == values["params"]:
         yield
         return
     with project.transaction() as connection:
-        row = connection.execute(insert(table).values(**values))
+        row = connection.execute(insert(table).values(**values, libraries=_libraries()))
     (run_id,) = row.inserted_primary_key or (0,)
     with project.outcome(table, run_id):
         yield

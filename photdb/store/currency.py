@@ -25,6 +25,15 @@ def digest(*parts: Any) -> int:
     return int.from_bytes(hashlib.blake2b(_encode(parts), digest_size=8).digest(), "big", signed=True)
 
 
+class Encoded(bytes):
+    """A part that was encoded once, for many digests; `digest` takes it for the part itself."""
+
+
+def encoded(part: Any) -> Encoded:
+    """Encode a part that many digests share."""
+    return Encoded(_encode(part))
+
+
 def digests(common: Sequence[Any], values: NDArray[np.float64]) -> NDArray[np.int64]:
     """Digest each row of an array together with what all rows have in common; fast for many rows.
 
@@ -84,6 +93,8 @@ def _encode(value: Any) -> bytes:
         case str():
             raw = value.encode()
             return b"s%d:" % len(raw) + raw
+        case Encoded():
+            return value
         case bytes():
             return b"b%d:" % len(value) + value
         case np.ndarray() if value.dtype.kind in "biuf":

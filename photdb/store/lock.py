@@ -1,10 +1,8 @@
 """One writer at a time: an operating-system lock on `NAME.photdb.lock` that says who holds it."""
 
 import contextlib
-import getpass
 import json
 import os
-import socket
 import sys
 import time
 from datetime import UTC, datetime
@@ -23,6 +21,9 @@ def now() -> str:
 
 def user_and_host() -> tuple[str | None, str]:
     """Give the name of the user, if there is one, and of the machine."""
+    import getpass
+    import socket
+
     try:
         user: str | None = getpass.getuser()
     except (OSError, KeyError):  # no such user in the password database (containers)
@@ -45,6 +46,8 @@ class WriterLock:
         ProjectError
             Another process holds it (its command, pid, host and start are named), or the folder cannot be written.
         """
+        import socket
+
         deadline = time.monotonic() + wait_s
         while True:
             try:

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from photdb.store.currency import digest, digests, grouped_digests
+from photdb.store.currency import digest, digests, encoded, grouped_digests
 
 SCALARS = st.one_of(
     st.none(),
@@ -38,6 +38,7 @@ def test_digests_are_equal_where_the_values_are(a, b):
     assert (digest(a) == digest(b)) == (typed(a) == typed(b))
     assert digest(a, b) == digest(a, b)
     assert digest(a, b) != digest([a, b])
+    assert digest(a, encoded(b)) == digest(a, b)
     if typed(a) != typed(b):
         assert digest(a, b) != digest(b, a)
 
