@@ -1,5 +1,7 @@
 """The command line: `photdb COMMAND`. Each command is a small file here that parses, calls one function and prints."""
 
+import atexit
+import gc
 import os
 import signal
 import sys
@@ -111,6 +113,10 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line."""
+    # Imports and rows make very many objects that stay. Looking through them for garbage whenever there are 700 more,
+    # and once again at the end, takes a fifth of the time of `status` and a third of that of `set`.
+    gc.set_threshold(100_000)
+    atexit.register(gc.freeze)
     # A polite kill is an interruption like Ctrl-C: what was finished is kept, and said.
     signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
     cli(prog_name="photdb")
