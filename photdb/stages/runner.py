@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 #: A commit costs about as much as this many frames' work: more often would be slow, less often would lose more.
-COMMIT_FRAMES = 64
+COMMIT_FRAMES = 256
 COMMIT_S = 0.5
 
 
@@ -171,7 +171,7 @@ def save_in_batches(
     n_frames: int,
     save: Callable[[Connection, list[Result]], None],
 ) -> None:
-    """Take results as they come, and commit them every 64 frames or half a second.
+    """Take results as they come, and commit them every 256 frames or half a second.
 
     Parameters
     ----------
