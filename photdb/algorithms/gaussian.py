@@ -184,9 +184,22 @@ def _basis(u: Floats) -> Floats:
 
 
 def _solve(curvature: Floats, gradient: Floats, damping: Floats) -> Floats:
-    """Solve the damped normal equations of every stamp, (6, 6, k) and (6, k): never singular."""
-    a = np.moveaxis(curvature, -1, 0).copy()
-    diagonal = np.einsum("kpp->kp", a)
-    diagonal *= 1.0 + damping[:, None]
-    diagonal += 1e-12
-    return np.linalg.solve(a, gradient.T[:, :, None])[:, :, 0].T.astype(np.float64, copy=False)
+    """Solve the damped normal equations of every stamp, (6, 6, k) and (6, k): never singular.
+
+    By elimination, which needs no pivots as they are positive definite; LAPACK's bits depend on its number of threads.
+    """
+    a, b = curvature.copy(), gradient.copy()
+    n = len(b)
+    for p in range(n):
+        a[p, p] = a[p, p] * (1.0 + damping) + 1e-12
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # a step that is no number is refused
+        for p in range(n):
+            for q in range(p + 1, n):
+                factor = a[q, p] / a[p, p]
+                a[q, p + 1 :] -= factor * a[p, p + 1 :]
+                b[q] -= factor * b[p]
+        for p in reversed(range(n)):
+            for q in range(p + 1, n):
+                b[p] -= a[p, q] * b[q]
+            b[p] /= a[p, p]
+    return b
