@@ -265,10 +265,15 @@ def candidates(const number[:, ::1] image, const number[:, ::1] limits, Py_ssize
     cdef Py_ssize_t height = image.shape[0], width = image.shape[1], y, i, n = 0, n_maxima = 0, n_judged = 0
     cdef Py_ssize_t room = 4096, out_room = 1024
     cdef Criteria want
+    if ring.shape[0] != RING:
+        raise ValueError(f"the ring must have {RING} points")
     cdef uint8_t *mark = <uint8_t *>calloc(width + 8, 1)
     cdef Py_ssize_t *maxima = <Py_ssize_t *>malloc(room * sizeof(Py_ssize_t))
     cdef Candidate *out = <Candidate *>malloc(out_room * sizeof(Candidate))
-    if mark == NULL or maxima == NULL or out == NULL or ring.shape[0] != RING:
+    if mark == NULL or maxima == NULL or out == NULL:
+        free(mark)
+        free(maxima)
+        free(out)
         raise MemoryError
     want.sky = Map(&level_map[0, 0], &scatter_map[0, 0], level_map.shape[0], level_map.shape[1],
                    tile_height, tile_width)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-#: A commit costs about as much as this many frames' work: more often would be slow, less often would lose more.
+#: A commit waits for the disk, some 16 ms: more often would be slow, less often would lose more.
 COMMIT_FRAMES = 256
 COMMIT_S = 0.5
 
