@@ -8,13 +8,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, update
+from sqlalchemy import Connection
 
 from photdb.errors import FrameError, PhotdbError, UnreadableError
 from photdb.stages import STAGES, Plan
 from photdb.stages.runner import Session, save_in_batches
 from photdb.store import schema
+from photdb.store.connection import driver, insert_row, update_row
 from photdb.store.currency import Encoded, digest, encoded
+from photdb.store.facts import frame_size
 from photdb.store.lock import now
 from photdb.store.project import Project
 from photdb.wording import count, numbers
@@ -78,7 +80,9 @@ def run(project: Project, plan: Plan, session: Session) -> None:
     """
     rule = time_rule(project.connection)
     folder = project.frame_folder
-    rows = project.connection.execute(schema.frame.select().where(schema.frame.c.id.in_(plan.work))).all()
+    ids = ", ".join(map(str, plan.work))
+    sql = f"SELECT id, number, path, size_bytes, mtime_ns, content_crc32, error FROM frame WHERE id IN ({ids})"  # noqa: S608 - of ours
+    rows = project.connection.exec_driver_sql(sql).all()
     tasks = [
         _Task(folder / row.path, rule, (row.size_bytes, row.mtime_ns) if row.content_crc32 is not None else None)
         for row in rows
@@ -93,10 +97,10 @@ def run(project: Project, plan: Plan, session: Session) -> None:
             elif values["header_crc32"] is None:
                 # What a damaged file said before stays: sources may have been selected in it, at its time.
                 kept = ("error", "input", "header_crc32", "size_bytes", "mtime_ns", "content_crc32")
-                _save(connection, row.id, {name: values[name] for name in kept if name in values})
+                update_row(connection, "frame", row.id, {name: values[name] for name in kept if name in values})
             else:
                 _save_wcs(connection, row.id, values.pop("wcs"))
-                _save(connection, row.id, values)
+                update_row(connection, "frame", row.id, values)
 
     n_touched = sum(row.content_crc32 is not None for row in rows)
     results = session.workers.run(_reread, tasks, estimate_s=n_touched * _S_PER_FRAME)
@@ -126,10 +130,6 @@ def _reread(task: _Task) -> dict[str, Any]:
         except FrameError:
             values["content_crc32"] = None
     return values
-
-
-def _save(connection: Connection, frame_id: int, values: dict[str, Any]) -> None:
-    connection.execute(update(schema.frame).where(schema.frame.c.id == frame_id).values(**values))
 
 
 # --- adding frames ----------------------------------------------------------------------------------------------------
@@ -172,9 +172,8 @@ def add_frames(project: Project, found: list[dict[str, Any]]) -> list[str]:
         What the user should know, in sentences.
     """
     folder = project.frame_folder
-    frame = schema.frame
     with project.transaction() as connection:
-        known = set(connection.execute(frame.select().with_only_columns(frame.c.path)).scalars())
+        known = set(connection.exec_driver_sql("SELECT path FROM frame").scalars())
         last_number, last_jd = connection.exec_driver_sql(
             "SELECT coalesce(max(number), 0), max(jd_utc_mid) FROM frame"
         ).one()
@@ -183,8 +182,8 @@ def add_frames(project: Project, found: list[dict[str, Any]]) -> list[str]:
         for number, facts in enumerate(new, last_number + 1):
             wcs = facts.pop("wcs")
             del facts["file"]
-            row = connection.execute(insert(frame).values(number=number, added_at=now(), **facts))
-            _save_wcs(connection, (row.inserted_primary_key or (0,))[0], wcs)
+            frame_id = insert_row(connection, "frame", {"number": number, "added_at": now(), **facts})
+            _save_wcs(connection, frame_id, wcs)
         _compare(connection, folder)
     notes = []
     if len(new) < len(found):
@@ -250,11 +249,8 @@ _NOT_FROM_HEADER = ("id", "number", "path", "content_crc32", "added_at")
 
 def time_rule(connection: Connection) -> TimeRule:
     """Read how times are to be read from headers."""
-    table = schema.project
-    row = connection.execute(
-        table.select().with_only_columns(table.c.time_keyword, table.c.time_means, table.c.time_offset_s)
-    ).one()
-    return TimeRule(*row)
+    sql = "SELECT time_keyword, time_means, time_offset_s FROM project"
+    return TimeRule(*driver(connection).execute(sql).fetchone())
 
 
 def _input(header_crc32: int | None, rule: Encoded) -> int:
@@ -262,23 +258,24 @@ def _input(header_crc32: int | None, rule: Encoded) -> int:
 
 
 def _save_wcs(connection: Connection, frame_id: int, wcs: dict[str, Any] | None) -> None:
-    connection.execute(delete(schema.frame_wcs).where(schema.frame_wcs.c.frame_id == frame_id))
+    driver(connection).execute("DELETE FROM frame_wcs WHERE frame_id = ?", (frame_id,))
     if wcs is not None:
-        connection.execute(insert(schema.frame_wcs).values(frame_id=frame_id, **wcs))
+        insert_row(connection, "frame_wcs", {"frame_id": frame_id, **wcs})
 
 
 def _compare(connection: Connection, folder: Path) -> None:
     """Give frames that differ in size from the others, and copies of others, their reason, or take it back."""
-    frame = schema.frame
-    beside = frame.c.error.startswith(_OTHER_SIZE) | frame.c.error.startswith(_COPY)
-    rows = connection.execute(frame.select().where(frame.c.error.is_(None) | beside).order_by(frame.c.number)).all()
+    rows = connection.exec_driver_sql(
+        "SELECT id, number, path, width_px, height_px, size_bytes, header_crc32, error FROM frame"
+        " WHERE error IS NULL OR error LIKE ? OR error LIKE ? ORDER BY number",
+        (f"{_OTHER_SIZE}%", f"{_COPY}%"),
+    ).all()
     if not rows:
         return
-    size = connection.execute(schema.project.select()).one()
-    width, height = size.width_px, size.height_px
-    if width is None:
+    width, height = frame_size(connection)
+    if not width:
         (width, height), _ = Counter((row.width_px, row.height_px) for row in rows).most_common(1)[0]
-        connection.execute(update(schema.project).values(width_px=width, height_px=height))
+        update_row(connection, "project", 1, {"width_px": width, "height_px": height})
     earlier: dict[tuple[int, int], list[Any]] = {}
     for row in rows:
         error = None
@@ -294,7 +291,7 @@ def _compare(connection: Connection, folder: Path) -> None:
             else:
                 same_header.append(row)
         if error != row.error:
-            connection.execute(update(frame).where(frame.c.id == row.id).values(error=error))
+            update_row(connection, "frame", row.id, {"error": error})
 
 
 def _same_content(one: Path, other: Path) -> bool | None:

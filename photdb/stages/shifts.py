@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection
 
 from photdb.errors import PhotdbError
 from photdb.stages import STAGES, Plan
 from photdb.stages.pixels import Region
 from photdb.stages.qc import check_region
 from photdb.stages.runner import Session, save_in_batches
-from photdb.store import schema
 from photdb.store.arrays import Frames, columns, read_by_frame, replace_rows
-from photdb.store.connection import driver
+from photdb.store.connection import driver, update_row
 from photdb.store.currency import digest
+from photdb.store.facts import frame_size
 from photdb.store.project import Project
 from photdb.wording import count, numbers
 
@@ -100,11 +100,11 @@ def run(project: Project, plan: Plan, session: Session) -> None:
     from photdb.algorithms.registration import Batch, register_batch
 
     connection = project.connection
-    size = connection.execute(schema.project.select()).one()
+    width_px, height_px = frame_size(connection)
     reference_id = reference_frame(connection)
     if reference_id is None:
         stars = star_lists(connection)
-        reference_id = _choose(project, stars, size.width_px, size.height_px)
+        reference_id = _choose(project, stars, width_px, height_px)
     else:
         few = 2 * len(plan.work) < plan.n_units
         stars = star_lists(connection, [*plan.work, reference_id] if few else None)
@@ -116,8 +116,8 @@ def run(project: Project, plan: Plan, session: Session) -> None:
         Batch(
             tuple(_outside(stars.get(frame_id, none), excluded, None) for frame_id in chunk),
             reference,
-            size.width_px,
-            size.height_px,
+            width_px,
+            height_px,
         )
         for chunk in chunks
     ]
@@ -149,7 +149,8 @@ def reference_frame(connection: Connection) -> int | None:
 
 def set_reference_frame(connection: Connection, frame_id: int | None, origin: str | None) -> None:
     """Store the decision which frame all shifts refer to; None has it chosen anew."""
-    connection.execute(update(schema.project).values(reference_frame_id=frame_id, reference_frame_origin=origin))
+    values = {"reference_frame_id": frame_id, "reference_frame_origin": origin}
+    update_row(connection, "project", 1, values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +184,9 @@ class Shifts:
 
 def read_shifts(connection: Connection, frames: Frames) -> Shifts:
     """Read the shifts in the order of `frames`."""
-    size = connection.execute(schema.project.select()).one()
     names = ("dx_px", "dy_px", "rotation_deg", "scale")
     dx, dy, rotation, scale = read_by_frame(connection, "shift", names, frames)
-    return Shifts(dx, dy, rotation, scale, size.width_px, size.height_px)
+    return Shifts(dx, dy, rotation, scale, *frame_size(connection))
 
 
 def star_lists(connection: Connection, frame_ids: Iterable[int] | None = None) -> dict[int, Stars]:
