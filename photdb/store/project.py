@@ -169,7 +169,7 @@ class Project:
 
     @contextlib.contextmanager
     def outcome(self, log: str, row_id: int) -> Iterator[None]:
-        """Write into a row of `history` or `stage_run` how what is inside ended: 'ok', 'interrupted', or 'failed: …'."""
+        """Write into a row of `history` or `stage_run` how what is inside ended: ok, interrupted, or failed: …."""
         outcome = "ok"
         try:
             yield
