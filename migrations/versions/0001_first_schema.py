@@ -401,5 +401,6 @@ CREATE TABLE solution_reference (
 
 
 def upgrade() -> None:
+    connection = op.get_bind()
     for statement in STATEMENTS:
-        op.execute(statement)
+        connection.exec_driver_sql(statement)

@@ -1,12 +1,13 @@
 """Stage `headers`: what each frame's header says, which frames cannot be used and why, and which changed on disk."""
 
 import contextlib
+import functools
 import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
@@ -21,6 +22,9 @@ from photdb.store.lock import now
 from photdb.store.project import Project
 from photdb.wording import count, numbers
 
+if TYPE_CHECKING:
+    from photdb.algorithms.header_times import Means
+
 #: About what reading all bytes of a frame costs, to judge whether a pool of processes is worth its start.
 _S_PER_FRAME = 0.003
 _OTHER_SIZE = "its size is"
@@ -33,14 +37,14 @@ class TimeRule:
     """How times are read from headers, where the user said so."""
 
     time_keyword: str | None = None
-    time_means: str | None = None
+    time_means: "Means | None" = None
     time_offset_s: float = 0.0
 
 
 # --- the stage --------------------------------------------------------------------------------------------------------
 def plan(project: Project, params: dict[str, Any]) -> Plan:
     """Find frames whose file changed, by size and time, or whose header an older photdb or other settings read."""
-    rule = encoded(asdict(time_rule(project.connection)))
+    rule = time_rule(project.connection)
     rows = project.connection.exec_driver_sql(
         "SELECT id, number, path, size_bytes, mtime_ns, header_crc32, input, error FROM frame ORDER BY number"
     ).all()
@@ -202,16 +206,20 @@ def read_facts(path: Path, rule: TimeRule) -> dict[str, Any]:
     from photdb.algorithms.headers import interpret
     from photdb.frames import read_header
 
-    columns = {c.name: None for c in schema.frame.columns if c.name not in _NOT_FROM_HEADER}
-    values: dict[str, Any] = {**columns, "wcs": None}
+    values: dict[str, Any] = dict.fromkeys((*_FROM_HEADER, "wcs"))
     try:
         read = read_header(path)
         values["header_crc32"] = read.header_crc32
         for name in ("size_bytes", "mtime_ns", "hdu", "width_px", "height_px", "bitpix"):
             values[name] = getattr(read, name)
-        facts = asdict(interpret(read.cards, **asdict(rule)))
-        values.update({name: value for name, value in facts.items() if name in values})
-        values["header_notes"] = "; ".join(facts["notes"]) or None
+        facts = interpret(
+            read.cards,
+            time_keyword=rule.time_keyword,
+            time_means=rule.time_means,
+            time_offset_s=rule.time_offset_s,
+        )
+        values.update({name: getattr(facts, name) for name in values if hasattr(facts, name)})
+        values["header_notes"] = "; ".join(facts.notes) or None
         if values["jd_utc_mid"] is None:
             values["error"] = NO_TIME
     except UnreadableError as error:
@@ -221,7 +229,7 @@ def read_facts(path: Path, rule: TimeRule) -> dict[str, Any]:
         with contextlib.suppress(OSError):  # gone meanwhile
             status = os.stat(path)
             values.update(size_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
-    values["input"] = _input(values["header_crc32"], encoded(asdict(rule)))
+    values["input"] = _input(values["header_crc32"], rule)
     return values
 
 
@@ -245,6 +253,7 @@ def relative_posix(path: Path, start: Path) -> str:
 
 
 _NOT_FROM_HEADER = ("id", "number", "path", "content_crc32", "added_at")
+_FROM_HEADER = tuple(c.name for c in schema.frame.columns if c.name not in _NOT_FROM_HEADER)
 
 
 def time_rule(connection: Connection) -> TimeRule:
@@ -253,8 +262,13 @@ def time_rule(connection: Connection) -> TimeRule:
     return TimeRule(*driver(connection).execute(sql).fetchone())
 
 
-def _input(header_crc32: int | None, rule: Encoded) -> int:
-    return digest(STAGES["headers"].version, header_crc32, rule)
+def _input(header_crc32: int | None, rule: TimeRule) -> int:
+    return digest(STAGES["headers"].version, header_crc32, _encoded(rule))
+
+
+@functools.lru_cache(1)
+def _encoded(rule: TimeRule) -> Encoded:
+    return encoded(asdict(rule))
 
 
 def _save_wcs(connection: Connection, frame_id: int, wcs: dict[str, Any] | None) -> None:

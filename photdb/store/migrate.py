@@ -6,7 +6,7 @@ import sqlite3
 import zlib
 from pathlib import Path
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 
 from photdb.algorithms.flags import MEANING
 from photdb.errors import ProjectError
@@ -49,23 +49,25 @@ def upgrade(connection: Connection) -> None:
     setup = config.Config()
     setup.set_main_option("script_location", str(_folder()).replace("%", "%%"))
     setup.attributes["connection"] = connection
-    # A batch rebuild of a parent table would empty its children through ON DELETE CASCADE.
+    raw = driver(connection)
+    # A batch rebuild of a parent table would empty its children through ON DELETE CASCADE. Through SQLAlchemy, so that
+    # it takes itself to be in a transaction: else Alembic would begin and commit one of its own, and ours with it.
     connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
     with transaction(connection):
-        for (name,) in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'view'").all():
-            connection.exec_driver_sql(f'DROP VIEW "{name}"')
+        for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'view'").fetchall():
+            raw.execute(f'DROP VIEW "{name}"')
         command.upgrade(setup, "head")
         for name, select in schema.VIEWS.items():
-            connection.exec_driver_sql(f"CREATE VIEW {name} AS {select}")
-        connection.execute(schema.flag.delete())
-        rows = [{"bit": int(flag), "name": flag.name, "meaning": meaning} for flag, meaning in MEANING.items()]
-        connection.execute(insert(schema.flag), rows)
-        broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+            raw.execute(f"CREATE VIEW {name} AS {select}")
+        raw.execute("DELETE FROM flag")
+        rows = [(int(flag), flag.name, meaning) for flag, meaning in MEANING.items()]
+        raw.executemany("INSERT INTO flag (bit, name, meaning) VALUES (?, ?, ?)", rows)
+        broken = raw.execute("PRAGMA foreign_key_check").fetchone()
         if broken is not None:
             raise ProjectError(f"the project has rows without parents in {broken[0]}: it is left as it was")
-        connection.exec_driver_sql(f"PRAGMA application_id={schema.APPLICATION_ID}")
-        connection.exec_driver_sql(f"PRAGMA user_version={_face()}")
-    connection.exec_driver_sql("PRAGMA foreign_keys=ON")
+        raw.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")
+        raw.execute(f"PRAGMA user_version={_face()}")
+    raw.execute("PRAGMA foreign_keys=ON")
 
 
 def _face() -> int:
