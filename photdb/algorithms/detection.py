@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from photdb.algorithms import kernels
+from photdb.algorithms import star_kernels
 from photdb.algorithms.background import Background, background
 from photdb.algorithms.median import median
 from photdb.algorithms.shapes import FWHM_PER_SIGMA, MIN_SIGMA_PX, measure_saturated, measure_shapes, stamp_radius
@@ -28,6 +28,7 @@ _MIN_AROUND: Final = 1.4  # sum of the eight neighbours over the highest pixel: 
 _MIN_ACROSS: Final = 0.45  # a hot pair; and sum of two opposite neighbours, 0 for a bad column;
 _MIN_ACROSS_RIM: Final = 0.2  # across the rim of a binned doughnut
 _MAX_RIDGE: Final = 0.5  # height of two opposite points of the ring
+_REACH_FWHM: Final = 3.0  # farther apart, stars are two
 _VALLEY: Final = 0.75  # between two stars the light falls below this part of the fainter's height
 _MAX_ELLIPTICITY: Final = 0.92  # (a² - b²) / (a² + b²) of a star as long as five times its width
 _MIN_WIDTH_PX: Final = 0.5  # sigma: the least that any light spread over pixels has
@@ -80,8 +81,8 @@ class Stars:
 class _Candidates:
     """Local maxima of an image, brightest first: position, sky, height of the 3 x 3 mean above it, if saturated."""
 
-    x: Integers
-    y: Integers
+    x: Floats  # whole numbers
+    y: Floats
     sky: Floats
     height: Floats
     full: Booleans
@@ -155,12 +156,12 @@ def detect_stars(
     if full.any():
         shapes[full] = measure_saturated(image, spot_x[full], spot_y[full], spot_sky[full], sigma, full_adu)
     good = _starlike(shapes, full, sigma)
-    place = np.column_stack([found.x, found.y]).astype(np.float64)
+    place = np.column_stack([found.x, found.y])
     place[measured] = np.where(good[:, None], shapes[:, :2], np.nan)
     place = place[~np.isnan(place[:, 0])]
     shapes = shapes[good]
     shapes = shapes[np.lexsort((shapes[:, 0], shapes[:, 1], -shapes[:, 2]))]
-    chosen = np.sort(_spread(shapes[:, 0], shapes[:, 1], image.shape, max_stars))
+    chosen = np.sort(_spread(*shapes[:, :2].T.copy(), image.shape, max_stars))
     x, y, flux, xx, yy, xy = shapes[chosen].T
     x, y, found_x, found_y = (binning * (value + 0.5) - 0.5 for value in (x, y, *place.T))
     flux = flux * binning**2
@@ -169,7 +170,7 @@ def detect_stars(
     half_trace, half_difference = binning**2 * 0.5 * (xx + yy) - pixel, binning**2 * np.hypot(0.5 * (xx - yy), xy)
     major = np.maximum(half_trace + half_difference, 0.1)
     minor = np.maximum(half_trace - half_difference, 0.05 * major)
-    peak = _peaks(pixels, x, y, binning * fwhm)
+    peak = star_kernels.highest(np.ascontiguousarray(pixels), x, y, max(1, round(0.5 * binning * fwhm)))
     return Stars(
         x_px=x,
         y_px=y,
@@ -193,14 +194,17 @@ def _candidates(image: Pixels, sky_map: Background, n_sigmas: float, full_adu: f
         info = np.iinfo(image.dtype)
         limits = np.clip(np.floor(limits), info.min, info.max)
     limits = np.ascontiguousarray(np.repeat(limits.astype(image.dtype), _STRIP_PX, axis=1)[:, :width])
-    found = kernels.candidates(
+    (tiles_y, part_y), (tiles_x, part_x) = sky_map.between(image.shape)
+    found = star_kernels.candidates(
         image,
         limits,
         _BAND_PX,
         sky_map.level_adu,
         sky_map.scatter_adu,
-        sky_map.tile_height_px,
-        sky_map.tile_width_px,
+        tiles_y,
+        part_y,
+        tiles_x,
+        part_x,
         _RING,
         n_sigmas,
         full_adu,
@@ -210,7 +214,7 @@ def _candidates(image: Pixels, sky_map: Background, n_sigmas: float, full_adu: f
     )
     # Brightest first; ties stay in the order of y, then x.
     x, y, sky, height_adu, full = found[np.argsort(-found[:, 3], kind="stable")].T.copy()
-    return _Candidates(x.astype(np.intp), y.astype(np.intp), sky, height_adu, full != 0)
+    return _Candidates(x, y, sky, height_adu, full != 0)
 
 
 def _typical_fwhm(image: Pixels, found: _Candidates, scatter_adu: float) -> float:
@@ -219,7 +223,7 @@ def _typical_fwhm(image: Pixels, found: _Candidates, scatter_adu: float) -> floa
         return _BINNED_FWHM_PX
     usable = np.flatnonzero(~found.full) if not found.full.all() else np.arange(len(found.x))
     best = found[usable[_spread(found.x[usable], found.y[usable], image.shape, 25)]]
-    stamps = kernels.cut(image, best.x, best.y, best.sky, _PROFILE_PX) / best.height[:, None, None]
+    stamps = star_kernels.cut(image, best.x, best.y, best.sky, _PROFILE_PX) / best.height[:, None, None]
     # The median of all stamps needs no bright stars, and neighbours do not enter.
     ordered = np.sort(stamps.reshape(len(stamps), -1), axis=0)
     stack = 0.5 * (ordered[(len(stamps) - 1) // 2] + ordered[len(stamps) // 2])
@@ -255,20 +259,8 @@ def _distinct(image: Pixels, found: _Candidates, fwhm: float, margin: int) -> _C
     """Leave out what is joined to something brighter (nearer than a FWHM, no valley between) or near the edge."""
     height, width = image.shape
     alone = (found.x >= margin) & (found.x < width - margin) & (found.y >= margin) & (found.y < height - margin)
-    bright, faint = _pairs(found.x, found.y, 3.0 * fwhm)
-    x, y = found.x[faint], found.y[faint]
-    dx, dy = found.x[bright] - x, found.y[bright] - y
-    way = np.array([[0.25], [0.5], [0.75]])
-    valley = image[np.rint(y + way * dy).astype(np.intp), np.rint(x + way * dx).astype(np.intp)].min(axis=0)
-    joined = (dx**2 + dy**2 < fwhm**2) | (valley - found.sky[faint] > _VALLEY * found.height[faint])
-    alone[faint[joined]] = False
+    alone &= ~star_kernels.joined(image, found.x, found.y, found.sky, found.height, fwhm, _REACH_FWHM * fwhm, _VALLEY)
     return found[alone]
-
-
-def _pairs(x: NDArray[Any], y: NDArray[Any], reach_px: float) -> tuple[Integers, Integers]:
-    """Give all pairs of places no farther apart than this: the indices of the first and of the second of each."""
-    first, second = kernels.pairs_within(x.astype(np.float64), y.astype(np.float64), np.argsort(y), reach_px).T
-    return first, second
 
 
 def _spread(x: NDArray[Any], y: NDArray[Any], shape: tuple[int, int], n: int) -> Integers:
@@ -277,7 +269,7 @@ def _spread(x: NDArray[Any], y: NDArray[Any], shape: tuple[int, int], n: int) ->
         return np.arange(len(x))
     side = float(np.sqrt(shape[0] * shape[1] / _N_CELLS))
     n_down, n_across = (int(length // side) + 1 for length in shape)
-    return kernels.spread(x.astype(np.float64), y.astype(np.float64), side, n_across, n_down, n)
+    return star_kernels.spread(x, y, side, n_across, n_down, n)
 
 
 def _starlike(shapes: Floats, full: Booleans, sigma: float) -> Booleans:
@@ -296,18 +288,5 @@ def _starlike(shapes: Floats, full: Booleans, sigma: float) -> Booleans:
         )
     place = np.flatnonzero(good)
     place = place[np.lexsort((x[place], y[place], -flux[place]))]
-    good[place[_pairs(x[place], y[place], FWHM_PER_SIGMA * sigma)[1]]] = False
+    good[place[star_kernels.repeated(x[place], y[place], FWHM_PER_SIGMA * sigma)]] = False
     return good
-
-
-def _peaks(pixels: Pixels, x: Floats, y: Floats, fwhm: float) -> Floats:
-    """Give the highest finite pixel within half a FWHM of each position."""
-    radius = max(1, round(0.5 * fwhm))
-    offset = np.arange(-radius, radius + 1)
-    height, width = pixels.shape
-    rows = np.clip(np.rint(y).astype(np.intp)[:, None] + offset, 0, height - 1)
-    columns = np.clip(np.rint(x).astype(np.intp)[:, None] + offset, 0, width - 1)
-    stamps = pixels[rows[:, :, None], columns[:, None, :]].astype(np.float64)
-    stamps[~np.isfinite(stamps)] = -np.inf
-    peaks: Floats = stamps.max(axis=(1, 2))
-    return peaks
