@@ -10,8 +10,8 @@ _Complex = NDArray[np.complex128]
 _Floats = NDArray[np.float64]
 _Integers = NDArray[np.int64]
 
-def pairs_near(z: _Complex, z_to: _Complex, within_px: float) -> _Integers:
-    """Give (2, k): all pairs nearer to each other than this, in the order of the first list, then of the second."""
+def pairs_near(z: _Complex, z_to: _Complex, within_px: float) -> tuple[_Integers, _Integers]:
+    """Give all pairs nearer to each other than this, in the order of the first list, then of the second."""
 
 def each_others_nearest(
     z: _Complex, z_to: _Complex, i: _Integers, j: _Integers, within_px: float

@@ -45,8 +45,9 @@ def pairs_near(const double complex[::1] z, const double complex[::1] z_to, doub
                     found[2 * count], found[2 * count + 1] = i, j
                     count += 1
         if count == 0:
-            return np.empty((2, 0), np.int64)
-        return np.array(<int64_t[:count, :2]>found).T.copy()
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        first, second = np.array(<int64_t[:count, :2]>found).T.copy()
+        return first, second
     finally:
         free(to)
         free(found)
