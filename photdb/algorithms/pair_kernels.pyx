@@ -18,38 +18,47 @@ cdef inline double distance2(double complex one, double complex other) noexcept 
 
 # --- pairs of stars ---------------------------------------------------------------------------------------------------
 def pairs_near(const double complex[::1] z, const double complex[::1] z_to, double within_px):
-    cdef Py_ssize_t n = z.shape[0], m = z_to.shape[0], i, j, count = 0, room = 16 * n + 64
-    cdef double limit = within_px * within_px, x, y, dx, dy
-    cdef double *to = <double *>malloc((3 * m + 1) * sizeof(double))
-    cdef double *d2 = to + 2 * m
-    cdef int64_t *found = <int64_t *>malloc(2 * room * sizeof(int64_t))
+    cdef Py_ssize_t n = z.shape[0], m = z_to.shape[0], i, k, low, high, middle, first
+    cdef Py_ssize_t count = 0, room = 16 * n + m
+    cdef double limit = within_px * within_px, low_x, high_x
+    cdef int64_t place
+    cdef const int64_t[::1] by_x = np.asarray(z_to).real.argsort()
+    cdef int64_t *found = <int64_t *>malloc(2 * room * sizeof(int64_t) + 1)
     cdef int64_t *more
     try:
-        if to == NULL or found == NULL:
+        if found == NULL:
             raise MemoryError
-        for j in range(m):
-            to[j], to[m + j] = z_to[j].real, z_to[j].imag
         for i in range(n):
-            x, y = z[i].real, z[i].imag
-            for j in range(m):
-                dx, dy = x - to[j], y - to[m + j]
-                d2[j] = dx * dx + dy * dy
+            low_x, high_x = z[i].real - within_px, z[i].real + within_px
+            low, high = 0, m
+            while low < high:
+                middle = (low + high) // 2
+                if z_to[by_x[middle]].real < low_x:
+                    low = middle + 1
+                else:
+                    high = middle
             if count + m > room:
                 room = 2 * room + m
                 more = <int64_t *>realloc(found, 2 * room * sizeof(int64_t))
                 if more == NULL:
                     raise MemoryError
                 found = more
-            for j in range(m):
-                if d2[j] < limit:
-                    found[2 * count], found[2 * count + 1] = i, j
+            first = count
+            while low < m and z_to[by_x[low]].real < high_x:
+                place = by_x[low]
+                low += 1
+                if distance2(z[i], z_to[place]) < limit:
+                    k = count  # into its place among those of this star
+                    while k > first and found[2 * k - 1] > place:
+                        found[2 * k + 1] = found[2 * k - 1]
+                        k -= 1
+                    found[2 * count], found[2 * k + 1] = i, place
                     count += 1
         if count == 0:
             return np.empty(0, np.int64), np.empty(0, np.int64)
-        first, second = np.array(<int64_t[:count, :2]>found).T.copy()
-        return first, second
+        one, other = np.array(<int64_t[:count, :2]>found).T.copy()
+        return one, other
     finally:
-        free(to)
         free(found)
 
 
