@@ -116,7 +116,7 @@ class Project:
             lock.release()
             raise
         with _closing_on_error(project):
-            migrate.upgrade(project.connection)
+            migrate.build(project.connection)
             with project.transaction() as connection:
                 insert_row(connection, "project", {"id": 1, "name": path.stem, "created_at": now(), **facts})
         return project
