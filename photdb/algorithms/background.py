@@ -49,7 +49,7 @@ class Background:
         (x0, x1), fx = _between(np.asarray(x_px, np.float64), self.level_adu.shape[1], self.tile_width_px)
         (y0, y1), fy = _between(np.asarray(y_px, np.float64), self.level_adu.shape[0], self.tile_height_px)
         level, scatter = (
-            _mix(_mix(v[y0, x0], v[y0, x1], gx), _mix(v[y1, x0], v[y1, x1], gx), gy)
+            _mix(_mix(v[y0, x0], v[y1, x0], gy), _mix(v[y0, x1], v[y1, x1], gy), gx)
             for v, gx, gy in (
                 (self.level_adu, fx, fy),
                 (self.scatter_adu, np.clip(fx, 0.0, 1.0), np.clip(fy, 0.0, 1.0)),
@@ -61,20 +61,6 @@ class Background:
         """Say for each row and for each column of a frame between which tiles (2, n) it lies, and how far (n,)."""
         (ny, nx), (height, width) = self.level_adu.shape, shape
         return _between_pixels(height, ny, self.tile_height_px), _between_pixels(width, nx, self.tile_width_px)
-
-    def threshold(self, x_px: Floats, y_px: Floats, n_scatters: float) -> Floats:
-        """Give level + n_scatters·scatter (ADU) on the grid of x (nx,) and y (ny,), shape (ny, nx), as `at` would."""
-        ny, nx = self.level_adu.shape
-        (x0, x1), fx = _between(x_px, nx, self.tile_width_px)
-        (y0, y1), fy = _between(y_px, ny, self.tile_height_px)
-        total = np.zeros((len(y_px), len(x_px)))
-        for values, gx, gy in (
-            (self.level_adu, fx, fy[:, None]),
-            (n_scatters * self.scatter_adu, np.clip(fx, 0.0, 1.0), np.clip(fy, 0.0, 1.0)[:, None]),
-        ):
-            rows = _mix(values[y0], values[y1], gy)
-            total += _mix(rows[:, x0], rows[:, x1], gx)
-        return total
 
 
 def background(pixels: Pixels) -> Background:
