@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from photdb.algorithms import kernels
+from photdb.algorithms import frame_kernels
 from photdb.algorithms.median import median
 
 _TILE_PX: Final = 64
@@ -117,8 +117,8 @@ def background(pixels: Pixels) -> Background:
     if not known.any():
         zeros = np.zeros((ny, nx))
         return Background(zeros, zeros + 1.0, width, height, np.nan, np.nan)
-    level_around = kernels.median_around(np.where(known, level, np.nan), median(level[known]))
-    scatter_around = kernels.median_around(np.where(known, scatter, np.nan), median(scatter[known]))
+    level_around = frame_kernels.median_around(np.where(known, level, np.nan), median(level[known]))
+    scatter_around = frame_kernels.median_around(np.where(known, scatter, np.nan), median(scatter[known]))
     odd = ~known | (np.abs(level - level_around) > 3.0 * scatter_around)
     level = np.where(odd, level_around, level)
     # A frame without noise still needs a positive scale for thresholds.
@@ -144,5 +144,5 @@ def _between_pixels(n_pixels: int, n: int, tile_px: int) -> tuple[Integers, Floa
 
 def _clipped(values: NDArray[Any]) -> tuple[Floats, Floats]:
     """Give the clipped median and scatter of each row, NaN where fewer than nine values are finite."""
-    level, scatter = kernels.clipped(np.sort(values, axis=1), _N_CLIPS, _CLIP, _MIN_SAMPLES)
+    level, scatter = frame_kernels.clipped(np.sort(values, axis=1), _N_CLIPS, _CLIP, _MIN_SAMPLES)
     return level, scatter

@@ -7,7 +7,7 @@
 
 from libc.math cimport INFINITY, NAN, exp, fabs, floor, isfinite, rint, sqrt
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 
 import numpy as np
@@ -232,12 +232,6 @@ def candidates(const number[:, ::1] image, number lowest, number highest,
     cdef Py_ssize_t height = image.shape[0], width = image.shape[1]
     cdef Py_ssize_t x, y, i, judged, n = 0, n_maxima = 0, room = 4096, out_room = 1024
     cdef double here, rough
-    cdef Tiles sky = Tiles(&level[0, 0], &scatter[0, 0], level.shape[1], &tiles_x[0, 0], &tiles_x[1, 0], &part_x[0],
-                           NULL, NULL)
-    cdef number *limit  # what a pixel must exceed, of two bands of rows
-    cdef int32_t *maxima  # their x, row after row
-    cdef Py_ssize_t *first  # of each row
-    cdef uint8_t *bright  # runs of two rows
     cdef Criteria want
     if ring.shape[0] != RING:
         raise ValueError(f"the ring must have {RING} points")
@@ -250,30 +244,32 @@ def candidates(const number[:, ::1] image, number lowest, number highest,
         want.ring_y[i], want.ring_x[i] = ring[i, 0], ring[i, 1]
         want.offset[i] = ring[i, 0] * width + ring[i, 1]
         want.reach = max(want.reach, abs(ring[i, 0]), abs(ring[i, 1]))
-    sky.level_row = <double *>malloc(2 * sky.across * sizeof(double))
-    sky.scatter_row = sky.level_row + sky.across
-    limit = <number *>malloc(2 * width * sizeof(number))
-    maxima = <int32_t *>malloc(room * sizeof(int32_t))
-    first = <Py_ssize_t *>malloc((height + 1) * sizeof(Py_ssize_t))
-    bright = <uint8_t *>malloc(2 * width)
+    cdef double[:, ::1] sky_row = np.empty((2, level.shape[1]))
+    cdef Tiles sky = Tiles(&level[0, 0], &scatter[0, 0], level.shape[1], &tiles_x[0, 0], &tiles_x[1, 0], &part_x[0],
+                           &sky_row[0, 0], &sky_row[1, 0])
+    cdef number[:, ::1] limit = np.empty((2, width), np.asarray(image).dtype)  # what pixels must exceed: of two bands,
+    cdef uint8_t[:, ::1] bright = np.empty((2, width), np.uint8)  # and the bright runs of two rows
+    cdef Py_ssize_t[::1] first = np.zeros(height + 1, np.intp)  # of the maxima of each row
+    cdef int32_t *maxima = <int32_t *>malloc(room * sizeof(int32_t))  # their x
     cdef Candidate *out = <Candidate *>malloc(out_room * sizeof(Candidate))
-    if sky.level_row == NULL or limit == NULL or maxima == NULL or first == NULL or bright == NULL or out == NULL:
+    if maxima == NULL or out == NULL:
+        free(maxima)
+        free(out)
         raise MemoryError
     with nogil:
-        first[1] = 0
         for y in range(0, height - 1 + want.reach):
             if y < height - 2:
                 # The next row first: read in order, it comes from memory in time.
                 i = y + 1
                 if i == 1 or i % BAND == 0:
                     limits_of_band(&sky, i, height, tiles_y, part_y, pixel_sigmas, width, lowest, highest,
-                                   limit + i // BAND % 2 * width)
-                runs_of_row(&image[i, 0], limit + i // BAND % 2 * width, width, bright + i % 2 * width)
+                                   &limit[i // BAND % 2, 0])
+                runs_of_row(&image[i, 0], &limit[i // BAND % 2, 0], width, &bright[i % 2, 0])
             if 0 < y < height - 1:
                 if n_maxima + width + RUN > room:
                     room = 2 * room + width + RUN
                     maxima = <int32_t *>grown(maxima, room * sizeof(int32_t))
-                n_maxima += maxima_of_row(&image[y, 0], limit + y // BAND % 2 * width, width, bright + y % 2 * width,
+                n_maxima += maxima_of_row(&image[y, 0], &limit[y // BAND % 2, 0], width, &bright[y % 2, 0],
                                           maxima + n_maxima)
                 first[y + 1] = n_maxima
             # Judged when all rows that count have passed: they are in the cache then.
@@ -288,11 +284,7 @@ def candidates(const number[:, ::1] image, number lowest, number highest,
                 x = maxima[i]
                 look_at(&sky, x, &here, &rough)
                 n += is_candidate(&image[0, 0], height, width, judged, x, here, rough, &want, &out[n])
-    free(sky.level_row)
-    free(limit)
     free(maxima)
-    free(first)
-    free(bright)
     result = np.empty((n, 5))
     cdef double[:, ::1] view = result
     if n:
@@ -302,37 +294,6 @@ def candidates(const number[:, ::1] image, number lowest, number highest,
 
 
 # --- neighbours -------------------------------------------------------------------------------------------------------
-cdef struct Grid:  # of square cells; each has a list of points, the last one first
-    double x0, y0, side
-    Py_ssize_t across, down
-    int32_t *last  # of each cell, -1 where it has none
-    int32_t *previous  # of each point
-
-
-cdef Py_ssize_t cell_of(double value, double origin, double side, Py_ssize_t n) noexcept nogil:
-    return min(max(<Py_ssize_t>((value - origin) / side), 0), n - 1)
-
-
-cdef Grid new_grid(const double[::1] x, const double[::1] y, double side) except *:
-    cdef Grid grid
-    cdef Py_ssize_t i, n = x.shape[0]
-    cdef double x1 = -INFINITY, y1 = -INFINITY
-    grid.x0 = grid.y0 = INFINITY
-    for i in range(n):
-        grid.x0, grid.y0, x1, y1 = min(grid.x0, x[i]), min(grid.y0, y[i]), max(x1, x[i]), max(y1, y[i])
-    # Larger cells where there would be far more of them than points.
-    grid.side = max(side, sqrt((x1 - grid.x0 + side) * (y1 - grid.y0 + side) / (4 * n + 16)))
-    grid.across = <Py_ssize_t>((x1 - grid.x0) / grid.side) + 1
-    grid.down = <Py_ssize_t>((y1 - grid.y0) / grid.side) + 1
-    grid.last = <int32_t *>malloc((grid.across * grid.down + n) * sizeof(int32_t))
-    if grid.last == NULL:
-        raise MemoryError
-    grid.previous = grid.last + grid.across * grid.down
-    for i in range(grid.across * grid.down):
-        grid.last[i] = -1
-    return grid
-
-
 def joined(const number[:, ::1] image, const double[::1] x, const double[::1] y, const double[::1] sky,
            const double[::1] height, double near, double reach, double valley):
     cdef Py_ssize_t n = x.shape[0], i, j, k, cx, cy, column, row, bright, faint
@@ -342,13 +303,17 @@ def joined(const number[:, ::1] image, const double[::1] x, const double[::1] y,
     if n == 0:
         return out
     cdef uint8_t[::1] mark = out.view(np.uint8)
-    cdef Grid grid = new_grid(x, y, reach)
+    # Square cells as wide as the reach, or wider where there would be far more of them than maxima.
+    cdef double side = max(reach, sqrt(<double>image.shape[0] * image.shape[1] / (4 * n + 16)))
+    cdef Py_ssize_t across = <Py_ssize_t>(image.shape[1] / side) + 1, down = <Py_ssize_t>(image.shape[0] / side) + 1
+    cdef int32_t[:, ::1] last = np.full((down, across), -1, np.int32)  # of each cell, and before each the one that came
+    cdef int32_t[::1] previous = np.empty(n, np.int32)  # into the cell before it
     with nogil:
         for i in range(n):
-            cx, cy = cell_of(x[i], grid.x0, grid.side, grid.across), cell_of(y[i], grid.y0, grid.side, grid.down)
+            cx, cy = <Py_ssize_t>(x[i] / side), <Py_ssize_t>(y[i] / side)
             for row in range(max(cy - 1, 0), cy + 1):  # those before are no lower
-                for column in range(max(cx - 1, 0), min(cx + 2, grid.across)):
-                    j = grid.last[row * grid.across + column]
+                for column in range(max(cx - 1, 0), min(cx + 2, across)):
+                    j = last[row, column]
                     while j >= 0:
                         bright, faint = (i, j) if height[i] > height[j] else (j, i)
                         dx, dy = x[bright] - x[faint], y[bright] - y[faint]
@@ -362,10 +327,9 @@ def joined(const number[:, ::1] image, const double[::1] x, const double[::1] y,
                                               <Py_ssize_t>rint(x[faint] + 0.25 * k * dx)]
                                 together = together and light - sky[faint] > valley * height[faint]
                             mark[faint] = together
-                        j = grid.previous[j]
-            grid.previous[i] = grid.last[cy * grid.across + cx]
-            grid.last[cy * grid.across + cx] = i
-    free(grid.last)
+                        j = previous[j]
+            previous[i] = last[cy, cx]
+            last[cy, cx] = i
     return out
 
 
@@ -373,10 +337,8 @@ def spread(const double[:] x, const double[:] y, double side, Py_ssize_t n_acros
     cdef Py_ssize_t n_places = x.shape[0], i, k, cell, quota, n_filled = 0, n_first = 0, turn
     chosen = np.empty(min(n, n_places), np.int64)
     cdef int64_t[::1] out = chosen
-    cdef int64_t *count = <int64_t *>calloc(n_across * n_down + n_places, sizeof(int64_t))
-    cdef int64_t *place = count + n_across * n_down  # within its cell, 0 the brightest
-    if count == NULL:
-        raise MemoryError
+    cdef int32_t[::1] count = np.zeros(n_across * n_down, np.int32)
+    cdef int32_t[::1] place = np.empty(n_places, np.int32)  # within its cell, 0 the brightest
     for i in range(n_places):
         cell = <Py_ssize_t>(y[i] / side) * n_across + <Py_ssize_t>(x[i] / side)
         n_filled += count[cell] == 0
@@ -389,7 +351,6 @@ def spread(const double[:] x, const double[:] y, double side, Py_ssize_t n_acros
             if k < out.shape[0] and (place[i] < quota) == (turn == 0):
                 out[k] = i
                 k += 1
-    free(count)
     return chosen
 # --- shapes -----------------------------------------------------------------------------------------------------------
 def cut(const number[:, ::1] image, const double[::1] x, const double[::1] y, const double[::1] sky,
@@ -441,11 +402,10 @@ def windowed(const double[:, :, ::1] stamps, double[::1] dx, double[::1] dy, con
     cdef const double *row
     out = np.empty((n, 4))
     cdef double[:, ::1] result = out
-    cdef double *wx = <double *>malloc(9 * size * sizeof(double))
+    cdef double[::1] scratch = np.empty(9 * size)
+    cdef double *wx = &scratch[0]
     cdef double *wy = wx + 3 * size
     cdef double *down = wx + 6 * size  # sums down the columns of w, w y and w y² times the stamp
-    if wx == NULL:
-        raise MemoryError
     with nogil:
         for i in range(n):
             window(sigma[i], dx[i], size, wx)
@@ -485,7 +445,6 @@ def windowed(const double[:, :, ::1] stamps, double[::1] dx, double[::1] dy, con
             det_inverse = a * c - b * b
             if a > 0.0 and c > 0.0 and det_inverse > 0.0:
                 result[i, 1], result[i, 2], result[i, 3] = c / det_inverse, a / det_inverse, -b / det_inverse
-    free(wx)
     return out
 
 
