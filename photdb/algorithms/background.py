@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from photdb.algorithms import kernels
+from photdb.algorithms import frame_kernels
 from photdb.algorithms.median import median
 
 _TILE_PX: Final = 64
@@ -49,7 +49,7 @@ class Background:
         (x0, x1), fx = _between(np.asarray(x_px, np.float64), self.level_adu.shape[1], self.tile_width_px)
         (y0, y1), fy = _between(np.asarray(y_px, np.float64), self.level_adu.shape[0], self.tile_height_px)
         level, scatter = (
-            _mix(_mix(v[y0, x0], v[y0, x1], gx), _mix(v[y1, x0], v[y1, x1], gx), gy)
+            _mix(_mix(v[y0, x0], v[y1, x0], gy), _mix(v[y0, x1], v[y1, x1], gy), gx)
             for v, gx, gy in (
                 (self.level_adu, fx, fy),
                 (self.scatter_adu, np.clip(fx, 0.0, 1.0), np.clip(fy, 0.0, 1.0)),
@@ -61,20 +61,6 @@ class Background:
         """Say for each row and for each column of a frame between which tiles (2, n) it lies, and how far (n,)."""
         (ny, nx), (height, width) = self.level_adu.shape, shape
         return _between_pixels(height, ny, self.tile_height_px), _between_pixels(width, nx, self.tile_width_px)
-
-    def threshold(self, x_px: Floats, y_px: Floats, n_scatters: float) -> Floats:
-        """Give level + n_scatters·scatter (ADU) on the grid of x (nx,) and y (ny,), shape (ny, nx), as `at` would."""
-        ny, nx = self.level_adu.shape
-        (x0, x1), fx = _between(x_px, nx, self.tile_width_px)
-        (y0, y1), fy = _between(y_px, ny, self.tile_height_px)
-        total = np.zeros((len(y_px), len(x_px)))
-        for values, gx, gy in (
-            (self.level_adu, fx, fy[:, None]),
-            (n_scatters * self.scatter_adu, np.clip(fx, 0.0, 1.0), np.clip(fy, 0.0, 1.0)[:, None]),
-        ):
-            rows = _mix(values[y0], values[y1], gy)
-            total += _mix(rows[:, x0], rows[:, x1], gx)
-        return total
 
 
 def background(pixels: Pixels) -> Background:
@@ -131,8 +117,8 @@ def background(pixels: Pixels) -> Background:
     if not known.any():
         zeros = np.zeros((ny, nx))
         return Background(zeros, zeros + 1.0, width, height, np.nan, np.nan)
-    level_around = kernels.median_around(np.where(known, level, np.nan), median(level[known]))
-    scatter_around = kernels.median_around(np.where(known, scatter, np.nan), median(scatter[known]))
+    level_around = frame_kernels.median_around(np.where(known, level, np.nan), median(level[known]))
+    scatter_around = frame_kernels.median_around(np.where(known, scatter, np.nan), median(scatter[known]))
     odd = ~known | (np.abs(level - level_around) > 3.0 * scatter_around)
     level = np.where(odd, level_around, level)
     # A frame without noise still needs a positive scale for thresholds.
@@ -158,5 +144,5 @@ def _between_pixels(n_pixels: int, n: int, tile_px: int) -> tuple[Integers, Floa
 
 def _clipped(values: NDArray[Any]) -> tuple[Floats, Floats]:
     """Give the clipped median and scatter of each row, NaN where fewer than nine values are finite."""
-    level, scatter = kernels.clipped(np.sort(values, axis=1), _N_CLIPS, _CLIP, _MIN_SAMPLES)
+    level, scatter = frame_kernels.clipped(np.sort(values, axis=1), _N_CLIPS, _CLIP, _MIN_SAMPLES)
     return level, scatter

@@ -8,6 +8,7 @@ star is again about three pixels wide, so that a doughnut is one star and not se
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -18,8 +19,6 @@ from photdb.algorithms.background import Background, background
 from photdb.algorithms.median import median
 from photdb.algorithms.shapes import FWHM_PER_SIGMA, MIN_SIGMA_PX, measure_saturated, measure_shapes, stamp_radius
 
-_BAND_PX: Final = 32  # rows that share a threshold,
-_STRIP_PX: Final = 8  # and columns that do
 _PIXEL_SIGMAS: Final = 3.0  # a star's highest pixel exceeds the sky by this much
 _RING_PX: Final = 7  # from a candidate to its surroundings; opposite points are half the list apart
 _TURN: Final = np.arange(16) * np.pi / 8
@@ -79,7 +78,7 @@ class Stars:
 
 @dataclass(frozen=True, slots=True)
 class _Candidates:
-    """Local maxima of an image, brightest first: position, sky, height of the 3 x 3 mean above it, if saturated."""
+    """Local maxima of an image, by y, then x: position, sky, height of the 3 x 3 mean above it, if saturated."""
 
     x: Floats  # whole numbers
     y: Floats
@@ -89,6 +88,13 @@ class _Candidates:
 
     def __getitem__(self, chosen: Booleans | Integers) -> _Candidates:
         return _Candidates(self.x[chosen], self.y[chosen], self.sky[chosen], self.height[chosen], self.full[chosen])
+
+    def by_height(self) -> Integers:
+        """Give their order, the highest first; of those that agree to 1e-7 the first stays before the others."""
+        # Keys of which no two are equal, made of positive floats whose bits are in their order: any sort will do.
+        keys = np.arange(len(self.x)) - (self.height.astype(np.float32).view(np.int32).astype(np.int64) << 32)
+        order: Integers = np.sort(keys) & 0xFFFFFFFF
+        return order
 
 
 def detect_stars(
@@ -147,6 +153,7 @@ def detect_stars(
         fwhm = _typical_fwhm(image, found, sky.background_scatter_adu)
     sigma = max(fwhm / FWHM_PER_SIGMA, MIN_SIGMA_PX)
     found = _distinct(image, found, fwhm, margin=stamp_radius(sigma))
+    found = found[found.by_height()]
     # More than asked for are measured: enough remain when some turn out to be no stars.
     measured = _spread(found.x, found.y, image.shape, max_stars + max_stars // 3)
     spot_x, spot_y, spot_sky, full = found.x[measured], found.y[measured], found.sky[measured], found.full[measured]
@@ -160,8 +167,8 @@ def detect_stars(
     place[measured] = np.where(good[:, None], shapes[:, :2], np.nan)
     place = place[~np.isnan(place[:, 0])]
     shapes = shapes[good]
-    shapes = shapes[np.lexsort((shapes[:, 0], shapes[:, 1], -shapes[:, 2]))]
-    chosen = np.sort(_spread(*shapes[:, :2].T.copy(), image.shape, max_stars))
+    shapes = shapes[np.argsort(-shapes[:, 2], kind="stable")]
+    chosen = np.sort(_spread(shapes[:, 0], shapes[:, 1], image.shape, max_stars))
     x, y, flux, xx, yy, xy = shapes[chosen].T
     x, y, found_x, found_y = (binning * (value + 0.5) - 0.5 for value in (x, y, *place.T))
     flux = flux * binning**2
@@ -186,19 +193,12 @@ def detect_stars(
 
 def _candidates(image: Pixels, sky_map: Background, n_sigmas: float, full_adu: float, min_across: float) -> _Candidates:
     """Find the local maxima of an image that are significant over 3 x 3 pixels and not sharper than a star can be."""
-    height, width = image.shape
-    bands = (np.arange(-(-height // _BAND_PX)) + 0.5) * _BAND_PX - 0.5
-    strips = (np.arange(-(-width // _STRIP_PX)) + 0.5) * _STRIP_PX - 0.5
-    limits = sky_map.threshold(strips, bands, _PIXEL_SIGMAS)
-    if image.dtype.kind != "f":
-        info = np.iinfo(image.dtype)
-        limits = np.clip(np.floor(limits), info.min, info.max)
-    limits = np.ascontiguousarray(np.repeat(limits.astype(image.dtype), _STRIP_PX, axis=1)[:, :width])
     (tiles_y, part_y), (tiles_x, part_x) = sky_map.between(image.shape)
+    lowest, highest = _range_of(image.dtype)
     found = star_kernels.candidates(
         image,
-        limits,
-        _BAND_PX,
+        lowest,
+        highest,
         sky_map.level_adu,
         sky_map.scatter_adu,
         tiles_y,
@@ -206,23 +206,32 @@ def _candidates(image: Pixels, sky_map: Background, n_sigmas: float, full_adu: f
         tiles_x,
         part_x,
         _RING,
+        _PIXEL_SIGMAS,
         n_sigmas,
         full_adu,
         _MAX_RIDGE,
         _MIN_AROUND,
         min_across,
     )
-    # Brightest first; ties stay in the order of y, then x.
-    x, y, sky, height_adu, full = found[np.argsort(-found[:, 3], kind="stable")].T.copy()
-    return _Candidates(x, y, sky, height_adu, full != 0)
+    x, y, sky, height, full = found.T.copy()
+    return _Candidates(x, y, sky, height, full != 0)
+
+
+@lru_cache
+def _range_of(dtype: np.dtype[Any]) -> tuple[Any, Any]:
+    """Give the lowest and the highest value of a type."""
+    info = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
+    return info.min, info.max
 
 
 def _typical_fwhm(image: Pixels, found: _Candidates, scatter_adu: float) -> float:
     """Give the FWHM (px) of the brightest candidates of all parts of the image, roughly."""
     if len(found.x) == 0:
         return _BINNED_FWHM_PX
-    usable = np.flatnonzero(~found.full) if not found.full.all() else np.arange(len(found.x))
-    best = found[usable[_spread(found.x[usable], found.y[usable], image.shape, 25)]]
+    if not found.full.all():
+        found = found[~found.full]
+    order = found.by_height()
+    best = found[order[_spread(found.x[order], found.y[order], image.shape, 25)]]
     stamps = star_kernels.cut(image, best.x, best.y, best.sky, _PROFILE_PX) / best.height[:, None, None]
     # The median of all stamps needs no bright stars, and neighbours do not enter.
     ordered = np.sort(stamps.reshape(len(stamps), -1), axis=0)
@@ -236,7 +245,7 @@ def _typical_fwhm(image: Pixels, found: _Candidates, scatter_adu: float) -> floa
     # The maxima of doughnuts lie on their rims: there the area above half the height says more.
     clear = best.height > 6.0 * scatter_adu
     if clear.any():
-        area = median(np.count_nonzero(stamps[clear] > 0.5, axis=(1, 2)))
+        area = median((stamps[clear] > 0.5).reshape(-1, stamps[0].size).sum(axis=1))
         if np.sqrt(4.0 / np.pi * area) > 1.5 * fwhm:
             fwhm = float(np.sqrt(4.0 / np.pi * area))
     return min(fwhm, 2.0 * _PROFILE_PX)
@@ -286,7 +295,4 @@ def _starlike(shapes: Floats, full: Booleans, sigma: float) -> Booleans:
         good &= full | (
             (np.hypot(e1 - middle1, e2 - middle2) < _MAX_UNLIKE) & (width > 0.6 * middle) & (width < 2.0 * middle)
         )
-    place = np.flatnonzero(good)
-    place = place[np.lexsort((x[place], y[place], -flux[place]))]
-    good[place[star_kernels.repeated(x[place], y[place], FWHM_PER_SIGMA * sigma)]] = False
-    return good
+    return good & ~star_kernels.repeated(np.where(good, x, np.nan), y, flux, FWHM_PER_SIGMA * sigma)

@@ -63,7 +63,7 @@ def measure_shapes(
     stamps = star_kernels.cut(image, x, y, sky_adu, stamp_radius(sigma_px))
     widest = 0.5 * stamp_radius(sigma_px)
     dx, dy = np.zeros((2, len(x)))
-    for turn in range(n_turns):
+    for _ in range(n_turns):
         window = sigma_px
         # The mean in the window lies half-way between its centre and a star as wide as the window.
         found = star_kernels.windowed(stamps, dx, dy, np.full(len(x), window), 2.0, 1.0)

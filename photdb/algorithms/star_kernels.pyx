@@ -5,9 +5,9 @@
 `shapes`. Each result is computed from its own pixels in one fixed order.
 """
 
-from libc.math cimport INFINITY, NAN, exp, fabs, isfinite, rint, sqrt
+from libc.math cimport INFINITY, NAN, exp, fabs, floor, isfinite, rint, sqrt
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 
 import numpy as np
@@ -38,6 +38,8 @@ cdef void *grown(void *memory, size_t size) except NULL nogil:
 cdef enum:
     RING = 16  # points around a candidate
     RUN = 64  # pixels that are looked at together, eight times eight
+    BAND = 32  # rows that share a threshold,
+    STRIP = 8  # and columns that do
 
 
 cdef struct Criteria:
@@ -48,6 +50,54 @@ cdef struct Criteria:
 
 cdef struct Candidate:
     double x, y, sky, height, full
+
+
+cdef struct Tiles:  # the sky at their centres, and between which of them each column lies
+    const double *level
+    const double *scatter
+    Py_ssize_t across
+    const int64_t *left
+    const int64_t *right
+    const double *part
+    double *level_row  # of the row of pixels that is looked at
+    double *scatter_row
+
+
+cdef double between(double low, double high, double part) noexcept nogil:
+    return low + part * (high - low)
+
+
+cdef void go_to_row(Tiles *sky, Py_ssize_t below, Py_ssize_t above, double part) noexcept nogil:
+    """Interpolate between rows of tiles; outside, the level goes on linearly, the scatter is constant."""
+    cdef Py_ssize_t i
+    below, above = below * sky.across, above * sky.across
+    for i in range(sky.across):
+        sky.level_row[i] = between(sky.level[below + i], sky.level[above + i], part)
+        sky.scatter_row[i] = between(sky.scatter[below + i], sky.scatter[above + i], min(max(part, 0.0), 1.0))
+
+
+cdef void look_at(const Tiles *sky, Py_ssize_t x, double *level, double *scatter) noexcept nogil:
+    cdef Py_ssize_t left = sky.left[x], right = sky.right[x]
+    level[0] = between(sky.level_row[left], sky.level_row[right], sky.part[x])
+    scatter[0] = between(sky.scatter_row[left], sky.scatter_row[right], min(max(sky.part[x], 0.0), 1.0))
+
+
+cdef void limits_of_band(Tiles *sky, Py_ssize_t y, Py_ssize_t height, const int64_t[:, ::1] tiles_y,
+                         const double[::1] part_y, double n_sigmas, Py_ssize_t width, number lowest, number highest,
+                         number *limit) noexcept nogil:
+    """Give what the pixels of a band of rows must exceed, the same over a strip of columns."""
+    cdef Py_ssize_t middle = min(y // BAND * BAND + BAND // 2, height - 1), strip, x
+    cdef double level, scatter, value
+    cdef number here
+    go_to_row(sky, tiles_y[0, middle], tiles_y[1, middle], part_y[middle])
+    for strip in range((width + STRIP - 1) // STRIP):
+        look_at(sky, min(strip * STRIP + STRIP // 2, width - 1), &level, &scatter)
+        value = level + n_sigmas * scatter
+        if number is not float and number is not double:
+            value = floor(value)
+        here = lowest if value <= lowest else highest if value >= highest else <number>value
+        for x in range(strip * STRIP, min((strip + 1) * STRIP, width)):
+            limit[x] = here
 
 
 cdef void sort_ring(const double *values, double *ordered) noexcept nogil:
@@ -64,20 +114,21 @@ cdef void sort_ring(const double *values, double *ordered) noexcept nogil:
 
 cdef bint any_above(const number *row, const number *limit) noexcept nogil:
     """Say whether a run of pixels holds one above its limit."""
-    cdef uint8_t[RUN] mark
-    cdef uint64_t[8] eight
-    cdef uint64_t any_mark = 0
     cdef Py_ssize_t k
-    for k in range(RUN):  # without branches, here and below: the compiler makes vector operations of it
-        mark[k] = row[k] > limit[k]
-    memcpy(eight, mark, RUN)
-    for k in range(8):
-        any_mark |= eight[k]
-    return any_mark != 0
+    cdef bint found = False
+    cdef number over = 0
+    if number is float or number is double:
+        for k in range(RUN):
+            found |= row[k] > limit[k]
+        return found
+    else:  # without branches, here and below: the compiler makes vector operations of it
+        for k in range(RUN):
+            over |= (row[k] if row[k] > limit[k] else limit[k]) ^ limit[k]
+        return over != 0
 
 
 cdef Py_ssize_t maxima_of_run(const number *row, const number *limit, Py_ssize_t width, Py_ssize_t n,
-                              Py_ssize_t *found, Py_ssize_t start) noexcept nogil:
+                              int32_t *found, int32_t start) noexcept nogil:
     """Find the pixels of a run above their limits that are not below their neighbours up, down, left and right.
 
     Strict on one side only: a plateau keeps its first corner.
@@ -98,20 +149,28 @@ cdef Py_ssize_t maxima_of_run(const number *row, const number *limit, Py_ssize_t
         memcpy(&eight, mark + word, 8)
         if eight != 0:
             for k in range(word, word + 8):
-                if mark[k]:
-                    found[n_found] = start + k
-                    n_found += 1
+                found[n_found] = start + k
+                n_found += mark[k]
     return n_found
 
 
-cdef Py_ssize_t maxima_of_row(const number *row, const number *limit, Py_ssize_t width, Py_ssize_t *found,
-                              Py_ssize_t start) noexcept nogil:
-    cdef Py_ssize_t x = 1, n = 0
-    while x + RUN < width:
-        if any_above(row + x, limit + x):
-            n += maxima_of_run(row + x, limit + x, width, RUN, found + n, start + x)
-        x += RUN
-    return n + maxima_of_run(row + x, limit + x, width, width - 1 - x, found + n, start + x)
+cdef void runs_of_row(const number *row, const number *limit, Py_ssize_t width, uint8_t *bright) noexcept nogil:
+    """Say which whole runs of a row, from its second pixel on, hold one above its limit."""
+    cdef Py_ssize_t run
+    for run in range((width - 2) // RUN):
+        bright[run] = any_above(row + 1 + run * RUN, limit + 1 + run * RUN)
+
+
+cdef Py_ssize_t maxima_of_row(const number *row, const number *limit, Py_ssize_t width, const uint8_t *bright,
+                              int32_t *found) noexcept nogil:
+    """Find where in a row, whose bright runs are known, the local maxima are."""
+    cdef Py_ssize_t run, x, n = 0, n_runs = (width - 2) // RUN
+    for run in range(n_runs):
+        if bright[run]:
+            x = 1 + run * RUN
+            n += maxima_of_run(row + x, limit + x, width, RUN, found + n, x)
+    x = 1 + n_runs * RUN
+    return n + maxima_of_run(row + x, limit + x, width, width - 1 - x, found + n, x)
 
 
 cdef bint is_candidate(const number *image, Py_ssize_t height, Py_ssize_t width, Py_ssize_t y, Py_ssize_t x,
@@ -164,28 +223,20 @@ cdef bint is_candidate(const number *image, Py_ssize_t height, Py_ssize_t width,
     )
 
 
-cdef double between(double low, double high, double fraction) noexcept nogil:
-    return low + fraction * (high - low)
-
-
-def candidates(const number[:, ::1] image, const number[:, ::1] limits, Py_ssize_t band_px,
+def candidates(const number[:, ::1] image, number lowest, number highest,
                const double[:, ::1] level, const double[:, ::1] scatter,
                const int64_t[:, ::1] tiles_y, const double[::1] part_y,
                const int64_t[:, ::1] tiles_x, const double[::1] part_x,
-               const int64_t[:, ::1] ring, double n_sigmas, double full_adu, double max_ridge, double min_around,
-               double min_across):
-    cdef Py_ssize_t height = image.shape[0], width = image.shape[1], x, y, i, n = 0, n_maxima = 0, n_judged = 0
-    cdef Py_ssize_t y0, y1, x0, x1, room = 4096, out_room = 1024
-    cdef double fy, fx, here, rough
+               const int64_t[:, ::1] ring, double pixel_sigmas, double n_sigmas, double full_adu, double max_ridge,
+               double min_around, double min_across):
+    cdef Py_ssize_t height = image.shape[0], width = image.shape[1]
+    cdef Py_ssize_t x, y, i, judged, n = 0, n_maxima = 0, room = 4096, out_room = 1024
+    cdef double here, rough
     cdef Criteria want
     if ring.shape[0] != RING:
         raise ValueError(f"the ring must have {RING} points")
-    cdef Py_ssize_t *maxima = <Py_ssize_t *>malloc(room * sizeof(Py_ssize_t))
-    cdef Candidate *out = <Candidate *>malloc(out_room * sizeof(Candidate))
-    if maxima == NULL or out == NULL:
-        free(maxima)
-        free(out)
-        raise MemoryError
+    if height < 3 or width < 3:
+        return np.empty((0, 5))
     want.n_sigmas, want.full_adu, want.max_ridge = n_sigmas, full_adu, max_ridge
     want.min_around, want.min_across = min_around, min_across
     want.reach = 0
@@ -193,27 +244,46 @@ def candidates(const number[:, ::1] image, const number[:, ::1] limits, Py_ssize
         want.ring_y[i], want.ring_x[i] = ring[i, 0], ring[i, 1]
         want.offset[i] = ring[i, 0] * width + ring[i, 1]
         want.reach = max(want.reach, abs(ring[i, 0]), abs(ring[i, 1]))
+    cdef double[:, ::1] sky_row = np.empty((2, level.shape[1]))
+    cdef Tiles sky = Tiles(&level[0, 0], &scatter[0, 0], level.shape[1], &tiles_x[0, 0], &tiles_x[1, 0], &part_x[0],
+                           &sky_row[0, 0], &sky_row[1, 0])
+    cdef number[:, ::1] limit = np.empty((2, width), np.asarray(image).dtype)  # what pixels must exceed: of two bands,
+    cdef uint8_t[:, ::1] bright = np.empty((2, width), np.uint8)  # and the bright runs of two rows
+    cdef Py_ssize_t[::1] first = np.zeros(height + 1, np.intp)  # of the maxima of each row
+    cdef int32_t *maxima = <int32_t *>malloc(room * sizeof(int32_t))  # their x
+    cdef Candidate *out = <Candidate *>malloc(out_room * sizeof(Candidate))
+    if maxima == NULL or out == NULL:
+        free(maxima)
+        free(out)
+        raise MemoryError
     with nogil:
-        for y in range(1, height - 1 + want.reach):
-            if y < height - 1 and width > 2:
-                if n_maxima + width > room:
-                    room = 2 * room + width
-                    maxima = <Py_ssize_t *>grown(maxima, room * sizeof(Py_ssize_t))
-                n_maxima += maxima_of_row(&image[y, 0], &limits[y // band_px, 0], width, maxima + n_maxima, y * width)
+        for y in range(0, height - 1 + want.reach):
+            if y < height - 2:
+                # The next row first: read in order, it comes from memory in time.
+                i = y + 1
+                if i == 1 or i % BAND == 0:
+                    limits_of_band(&sky, i, height, tiles_y, part_y, pixel_sigmas, width, lowest, highest,
+                                   &limit[i // BAND % 2, 0])
+                runs_of_row(&image[i, 0], &limit[i // BAND % 2, 0], width, &bright[i % 2, 0])
+            if 0 < y < height - 1:
+                if n_maxima + width + RUN > room:
+                    room = 2 * room + width + RUN
+                    maxima = <int32_t *>grown(maxima, room * sizeof(int32_t))
+                n_maxima += maxima_of_row(&image[y, 0], &limit[y // BAND % 2, 0], width, &bright[y % 2, 0],
+                                          maxima + n_maxima)
+                first[y + 1] = n_maxima
             # Judged when all rows that count have passed: they are in the cache then.
-            while n_judged < n_maxima and maxima[n_judged] // width <= y - want.reach:
-                if n == out_room:
-                    out_room *= 2
-                    out = <Candidate *>grown(out, out_room * sizeof(Candidate))
-                i, x = maxima[n_judged] // width, maxima[n_judged] % width
-                y0, y1, fy = tiles_y[0, i], tiles_y[1, i], part_y[i]
-                x0, x1, fx = tiles_x[0, x], tiles_x[1, x], part_x[x]
-                here = between(between(level[y0, x0], level[y0, x1], fx), between(level[y1, x0], level[y1, x1], fx), fy)
-                fy, fx = min(max(fy, 0.0), 1.0), min(max(fx, 0.0), 1.0)
-                rough = between(between(scatter[y0, x0], scatter[y0, x1], fx),
-                                between(scatter[y1, x0], scatter[y1, x1], fx), fy)
-                n += is_candidate(&image[0, 0], height, width, i, x, here, rough, &want, &out[n])
-                n_judged += 1
+            judged = y - want.reach
+            if judged < 1 or first[judged] == first[judged + 1]:
+                continue
+            if n + width > out_room:
+                out_room = 2 * out_room + width
+                out = <Candidate *>grown(out, out_room * sizeof(Candidate))
+            go_to_row(&sky, tiles_y[0, judged], tiles_y[1, judged], part_y[judged])
+            for i in range(first[judged], first[judged + 1]):
+                x = maxima[i]
+                look_at(&sky, x, &here, &rough)
+                n += is_candidate(&image[0, 0], height, width, judged, x, here, rough, &want, &out[n])
     free(maxima)
     result = np.empty((n, 5))
     cdef double[:, ::1] view = result
@@ -224,80 +294,51 @@ def candidates(const number[:, ::1] image, const number[:, ::1] limits, Py_ssize
 
 
 # --- neighbours -------------------------------------------------------------------------------------------------------
-cdef struct Grid:  # of square cells; each has a list of points, the last one first
-    double x0, y0, side
-    Py_ssize_t across, down
-    int32_t *last  # of each cell, -1 where it has none
-    int32_t *previous  # of each point
-
-
-cdef Py_ssize_t cell_of(double value, double origin, double side, Py_ssize_t n) noexcept nogil:
-    return min(max(<Py_ssize_t>((value - origin) / side), 0), n - 1)
-
-
-cdef Grid new_grid(const double[::1] x, const double[::1] y, double side) except *:
-    cdef Grid grid
-    cdef Py_ssize_t i, n = x.shape[0]
-    cdef double x1 = -INFINITY, y1 = -INFINITY
-    grid.x0 = grid.y0 = INFINITY
-    for i in range(n):
-        grid.x0, grid.y0, x1, y1 = min(grid.x0, x[i]), min(grid.y0, y[i]), max(x1, x[i]), max(y1, y[i])
-    # Larger cells where there would be far more of them than points.
-    grid.side = max(side, sqrt((x1 - grid.x0 + side) * (y1 - grid.y0 + side) / (4 * n + 16)))
-    grid.across = <Py_ssize_t>((x1 - grid.x0) / grid.side) + 1
-    grid.down = <Py_ssize_t>((y1 - grid.y0) / grid.side) + 1
-    grid.last = <int32_t *>malloc((grid.across * grid.down + n) * sizeof(int32_t))
-    if grid.last == NULL:
-        raise MemoryError
-    grid.previous = grid.last + grid.across * grid.down
-    for i in range(grid.across * grid.down):
-        grid.last[i] = -1
-    return grid
-
-
 def joined(const number[:, ::1] image, const double[::1] x, const double[::1] y, const double[::1] sky,
            const double[::1] height, double near, double reach, double valley):
-    cdef Py_ssize_t n = x.shape[0], i, j, k, cx, cy, column, row
+    cdef Py_ssize_t n = x.shape[0], i, j, k, cx, cy, column, row, bright, faint
     cdef double dx, dy, d2, light
     cdef bint together
     out = np.zeros(n, np.bool_)
     if n == 0:
         return out
     cdef uint8_t[::1] mark = out.view(np.uint8)
-    cdef Grid grid = new_grid(x, y, reach)
+    # Square cells as wide as the reach, or wider where there would be far more of them than maxima.
+    cdef double side = max(reach, sqrt(<double>image.shape[0] * image.shape[1] / (4 * n + 16)))
+    cdef Py_ssize_t across = <Py_ssize_t>(image.shape[1] / side) + 1, down = <Py_ssize_t>(image.shape[0] / side) + 1
+    cdef int32_t[:, ::1] last = np.full((down, across), -1, np.int32)  # of each cell, and before each the one that came
+    cdef int32_t[::1] previous = np.empty(n, np.int32)  # into the cell before it
     with nogil:
         for i in range(n):
-            cx, cy = cell_of(x[i], grid.x0, grid.side, grid.across), cell_of(y[i], grid.y0, grid.side, grid.down)
-            for row in range(max(cy - 1, 0), min(cy + 2, grid.down)):
-                for column in range(max(cx - 1, 0), min(cx + 2, grid.across)):
-                    j = grid.last[row * grid.across + column]
-                    while j >= 0 and not mark[i]:
-                        dx, dy = x[j] - x[i], y[j] - y[i]
+            cx, cy = <Py_ssize_t>(x[i] / side), <Py_ssize_t>(y[i] / side)
+            for row in range(max(cy - 1, 0), cy + 1):  # those before are no lower
+                for column in range(max(cx - 1, 0), min(cx + 2, across)):
+                    j = last[row, column]
+                    while j >= 0:
+                        bright, faint = (i, j) if height[i] > height[j] else (j, i)
+                        dx, dy = x[bright] - x[faint], y[bright] - y[faint]
                         d2 = dx * dx + dy * dy
                         if d2 < near * near:
-                            mark[i] = True
-                        elif d2 <= reach * reach:
+                            mark[faint] = True
+                        elif d2 <= reach * reach and not mark[faint]:
                             together = True
                             for k in range(1, 4):
-                                light = image[<Py_ssize_t>rint(y[i] + 0.25 * k * dy),
-                                              <Py_ssize_t>rint(x[i] + 0.25 * k * dx)]
-                                together = together and light - sky[i] > valley * height[i]
-                            mark[i] = together
-                        j = grid.previous[j]
-            grid.previous[i] = grid.last[cy * grid.across + cx]
-            grid.last[cy * grid.across + cx] = i
-    free(grid.last)
+                                light = image[<Py_ssize_t>rint(y[faint] + 0.25 * k * dy),
+                                              <Py_ssize_t>rint(x[faint] + 0.25 * k * dx)]
+                                together = together and light - sky[faint] > valley * height[faint]
+                            mark[faint] = together
+                        j = previous[j]
+            previous[i] = last[cy, cx]
+            last[cy, cx] = i
     return out
 
 
-def spread(const double[::1] x, const double[::1] y, double side, Py_ssize_t n_across, Py_ssize_t n_down, Py_ssize_t n):
+def spread(const double[:] x, const double[:] y, double side, Py_ssize_t n_across, Py_ssize_t n_down, Py_ssize_t n):
     cdef Py_ssize_t n_places = x.shape[0], i, k, cell, quota, n_filled = 0, n_first = 0, turn
     chosen = np.empty(min(n, n_places), np.int64)
     cdef int64_t[::1] out = chosen
-    cdef int64_t *count = <int64_t *>calloc(n_across * n_down + n_places, sizeof(int64_t))
-    cdef int64_t *place = count + n_across * n_down  # within its cell, 0 the brightest
-    if count == NULL:
-        raise MemoryError
+    cdef int32_t[::1] count = np.zeros(n_across * n_down, np.int32)
+    cdef int32_t[::1] place = np.empty(n_places, np.int32)  # within its cell, 0 the brightest
     for i in range(n_places):
         cell = <Py_ssize_t>(y[i] / side) * n_across + <Py_ssize_t>(x[i] / side)
         n_filled += count[cell] == 0
@@ -310,7 +351,6 @@ def spread(const double[::1] x, const double[::1] y, double side, Py_ssize_t n_a
             if k < out.shape[0] and (place[i] < quota) == (turn == 0):
                 out[k] = i
                 k += 1
-    free(count)
     return chosen
 # --- shapes -----------------------------------------------------------------------------------------------------------
 def cut(const number[:, ::1] image, const double[::1] x, const double[::1] y, const double[::1] sky,
@@ -362,11 +402,10 @@ def windowed(const double[:, :, ::1] stamps, double[::1] dx, double[::1] dy, con
     cdef const double *row
     out = np.empty((n, 4))
     cdef double[:, ::1] result = out
-    cdef double *wx = <double *>malloc(9 * size * sizeof(double))
+    cdef double[::1] scratch = np.empty(9 * size)
+    cdef double *wx = &scratch[0]
     cdef double *wy = wx + 3 * size
     cdef double *down = wx + 6 * size  # sums down the columns of w, w y and w y² times the stamp
-    if wx == NULL:
-        raise MemoryError
     with nogil:
         for i in range(n):
             window(sigma[i], dx[i], size, wx)
@@ -406,23 +445,23 @@ def windowed(const double[:, :, ::1] stamps, double[::1] dx, double[::1] dy, con
             det_inverse = a * c - b * b
             if a > 0.0 and c > 0.0 and det_inverse > 0.0:
                 result[i, 1], result[i, 2], result[i, 3] = c / det_inverse, a / det_inverse, -b / det_inverse
-    free(wx)
     return out
 
 
 # --- what stars are like ----------------------------------------------------------------------------------------------
-def repeated(const double[::1] x, const double[::1] y, double reach):
+def repeated(const double[:] x, const double[:] y, const double[:] flux, double reach):
     cdef Py_ssize_t n = x.shape[0], i, j
     out = np.zeros(n, np.bool_)
     cdef uint8_t[::1] mark = out.view(np.uint8)
     with nogil:
         for i in range(n):
             for j in range(i):
-                mark[i] |= (x[j] - x[i]) * (x[j] - x[i]) + (y[j] - y[i]) * (y[j] - y[i]) <= reach * reach
+                if (x[j] - x[i]) * (x[j] - x[i]) + (y[j] - y[i]) * (y[j] - y[i]) <= reach * reach:
+                    mark[j if flux[j] < flux[i] else i] = True
     return out
 
 
-def highest(const number[:, ::1] image, const double[::1] x, const double[::1] y, Py_ssize_t radius):
+def highest(const number[:, ::1] image, const double[:] x, const double[:] y, Py_ssize_t radius):
     cdef Py_ssize_t height = image.shape[0], width = image.shape[1], n = x.shape[0], i, row, column, x0, y0
     cdef double v, most
     out = np.empty(n)

@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The loops over pixels that numpy has no operation for, compiled.
 
-`kernels.pyi` says what each takes and gives. What they mean, and why, stands where they are called: `background`,
+`frame_kernels.pyi` says what each takes and gives. What they mean, and why, stands where they are called: `background`,
 `frames`. Each result is computed from its own pixels in one fixed order.
 """
 
