@@ -45,28 +45,30 @@ class TimeRule:
 def plan(project: Project, params: dict[str, Any]) -> Plan:
     """Find frames whose file changed, by size and time, or whose header an older photdb or other settings read."""
     rule = time_rule(project.connection)
-    rows = project.connection.exec_driver_sql(
-        "SELECT id, number, path, size_bytes, mtime_ns, header_crc32, input, error FROM frame ORDER BY number"
-    ).all()
+    rows = (
+        driver(project.connection)
+        .execute("SELECT id, number, path, size_bytes, mtime_ns, header_crc32, input, error FROM frame ORDER BY number")
+        .fetchall()
+    )
     folder = str(project.frame_folder)
     missing: list[tuple[int, int]] = []
     touched: list[tuple[int, int]] = []
     reread: list[tuple[int, int]] = []
-    for row in rows:
-        path = os.path.join(folder, row.path)
+    for id_, number, name, size_bytes, mtime_ns, header_crc32, known, error in rows:
+        path = os.path.join(folder, name)
         try:
             status = os.stat(path)
         except OSError:
             # What was measured stays valid without the file; what its header says now cannot be known.
-            if row.error is None:
-                (missing if row.input == _input(row.header_crc32, rule) else reread).append((row.id, row.number))
+            if error is None:
+                (missing if known == _input(header_crc32, rule) else reread).append((id_, number))
             continue
-        if row.size_bytes is None and not os.access(path, os.R_OK):
+        if size_bytes is None and not os.access(path, os.R_OK):
             continue  # as unreadable as ever
-        if (status.st_size, status.st_mtime_ns) != (row.size_bytes, row.mtime_ns):
-            touched.append((row.id, row.number))
-        elif row.input != _input(row.header_crc32, rule):
-            reread.append((row.id, row.number))
+        if (status.st_size, status.st_mtime_ns) != (size_bytes, mtime_ns):
+            touched.append((id_, number))
+        elif known != _input(header_crc32, rule):
+            reread.append((id_, number))
     plan = Plan(params, len(rows), [id_ for id_, _ in touched + reread])
     if touched:
         plan.reasons.append(f"changed on disk, or written anew: frame {numbers([n for _, n in touched])}")

@@ -89,6 +89,8 @@ def _encode(value: Any) -> bytes:
         return b"i%d:%b" % (len(raw), raw)
     if kind is tuple or kind is list:
         return b"l%d:" % len(value) + b"".join([_encode(part) for part in value])
+    if kind is Encoded:
+        return bytes(value)
     if kind is float:
         return b"f" + (struct.pack("<d", value + 0.0) if value == value else _NAN)  # noqa: PLR0124
     match value:
@@ -103,8 +105,6 @@ def _encode(value: Any) -> bytes:
         case str():
             raw = value.encode()
             return b"s%d:" % len(raw) + raw
-        case Encoded():
-            return value
         case bytes():
             return b"b%d:" % len(value) + value
         case np.ndarray() if value.dtype.kind in "biuf":
