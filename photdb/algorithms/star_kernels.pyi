@@ -73,16 +73,27 @@ def spread(x: _Floats, y: _Floats, side: float, n_across: int, n_down: int, n: i
 def cut(image: NDArray[Any], x: _Floats, y: _Floats, sky: _Floats, radius: int) -> _Floats:
     """Cut stamps (n, 2 radius + 1, 2 radius + 1) about pixels, less their sky; 0 off the image and if not finite."""
 
-def windowed(stamps: _Floats, dx: _Floats, dy: _Floats, sigma: _Floats, step: float, most: float) -> _Floats:
-    """Measure stamps (n, s, s) in Gaussian windows of width `sigma` about points `dx`, `dy` off their centres.
+def windowed(
+    stamps: _Floats,
+    dx: _Floats,
+    dy: _Floats,
+    sigma: _Floats,
+    n_turns: int,
+    step: float,
+    most: float,
+    narrowest: float,
+    widest: float,
+) -> _Floats:
+    """Measure stamps (n, s, s) in Gaussian windows of widths `sigma` (n,) about points `dx`, `dy` off their centres.
 
-    The points are then moved, in place, by `step` times the windowed mean's distance, at most by `most` on an axis.
+    After each turn the points are moved, in place, by `step` times the windowed mean's distance, at most by `most` on
+    an axis; and, between turns and if `narrowest` < `widest`, all widths become the stamps' median one within these.
 
     Returns
     -------
     array (n, 4)
-        The sum of window times stamp; and the covariance xx, yy, xy of the Gaussian whose product with the window has
-        the stamp's second moments, NaN where there is none.
+        Of the last turn: the sum of window times stamp; and the covariance xx, yy, xy of the Gaussian whose product
+        with the window has the stamp's second moments, NaN where there is none.
     """
 
 def repeated(x: _Floats, y: _Floats, flux: _Floats, reach: float) -> _Booleans:
