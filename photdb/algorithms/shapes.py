@@ -90,14 +90,15 @@ def measure_saturated(
     rank = np.lexsort((x, y, -flux))
     bright, faint = (rank[k] for k in np.triu_indices(len(rank), 1))
     height, width = image.shape
-    to_x, to_y = (
-        np.clip(np.rint(c[bright]), 0, n - 1).astype(np.intp) for c, n in ((x + dx, width), (y + dy, height))
-    )
-    way = np.linspace(0.0, 1.0, 25)[:, None]
-    x, y = x.astype(np.intp), y.astype(np.intp)
-    along_x = np.rint(x[faint] + way * (to_x - x[faint])).astype(np.intp)
-    along_y = np.rint(y[faint] + way * (to_y - y[faint])).astype(np.intp)
-    lowest = np.minimum(image[along_y, x[faint]], image[to_y, along_x]).min(axis=0)
+    x_at, y_at = x.astype(np.intp), y.astype(np.intp)
+    to_x, to_y = (np.clip(np.rint(c), 0, n - 1).astype(np.intp) for c, n in ((x + dx, width), (y + dy, height)))
+    full = np.ones(len(faint), bool)
+    for way in (np.array([0.5]), np.linspace(0.0, 1.0, 25)):  # nearly all pairs have sky half-way
+        a, b = faint[full], bright[full]
+        along_x = np.rint(x_at[a] + way[:, None] * (to_x[b] - x_at[a])).astype(np.intp)
+        along_y = np.rint(y_at[a] + way[:, None] * (to_y[b] - y_at[a])).astype(np.intp)
+        lowest = np.minimum(image[along_y, x_at[a]], image[to_y[b], along_x]).min(axis=0)
+        full[full] = lowest >= 0.9 * full_adu
     shapes = np.column_stack([x + dx, y + dy, flux, found[:, 1:]])
-    shapes[faint[lowest >= 0.9 * full_adu], 3:] = np.nan
+    shapes[faint[full], 3:] = np.nan
     return shapes

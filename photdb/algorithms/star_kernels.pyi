@@ -87,7 +87,8 @@ def windowed(
     """Measure stamps (n, s, s) in Gaussian windows of widths `sigma` (n,) about points `dx`, `dy` off their centres.
 
     After each turn the points are moved, in place, by `step` times the windowed mean's distance, at most by `most` on
-    an axis; and, between turns and if `narrowest` < `widest`, all widths become the stamps' median one within these.
+    an axis; and, between turns and if `narrowest` < `widest`, all widths become the stamps' median one within these. If
+    not, a stamp whose point would move by less than 0.001 px has no more turns.
 
     Returns
     -------

@@ -373,6 +373,9 @@ def cut(const number[:, ::1] image, const double[::1] x, const double[::1] y, co
     return out
 
 
+cdef double SETTLED_PX = 1e-3  # a centre that moves less stays
+
+
 cdef void window(double sigma, double narrow, double centre, Py_ssize_t size, double *w) noexcept nogil:
     """Give exp(−t² / 2 σ²) about a centre near the middle of `size` pixels, then t and t² times that.
 
@@ -436,10 +439,13 @@ def windowed(const double[:, :, ::1] stamps, double[::1] dx, double[::1] dy, dou
     cdef double *down1 = down + size
     cdef double *down2 = down1 + size
     cdef double *widths = wx + 9 * size
+    cdef uint8_t[::1] settled = np.zeros(n, np.uint8)
     with nogil:
         for turn in range(n_turns):
             n_known = 0
             for i in range(n):
+                if settled[i]:
+                    continue
                 narrow = exp(-1.0 / (sigma[i] * sigma[i]))
                 window(sigma[i], narrow, dx[i], size, wx)
                 window(sigma[i], narrow, dy[i], size, wy)
@@ -469,6 +475,8 @@ def windowed(const double[:, :, ::1] stamps, double[::1] dx, double[::1] dy, dou
                 det = xx * yy - xy * xy
                 dx[i] += min(max(step * mx, -most), most)
                 dy[i] += min(max(step * my, -most), most)
+                # Where all windows change with the others' widths, none is done before the last turn.
+                settled[i] = narrowest >= widest and max(fabs(step * mx), fabs(step * my)) < SETTLED_PX
                 if not det > 0.0:
                     continue
                 # The product of window and star is a Gaussian: its inverse covariance is the sum of theirs.
