@@ -10,7 +10,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).resolve().parent
-SOURCE = Path("photdb/algorithms/kernels.pyx")
+FOLDER = Path("photdb/algorithms")
 
 
 class KernelsHook(BuildHookInterface[Any]):
@@ -20,11 +20,11 @@ class KernelsHook(BuildHookInterface[Any]):
         """Compile before files are collected."""
         build_data["pure_python"], build_data["infer_tag"] = False, True
         if version == "editable":
-            compile_kernels(ROOT / SOURCE.parent)
+            compile_kernels(ROOT / FOLDER)
             return
         self.folder = Path(tempfile.mkdtemp())
-        built = compile_kernels(self.folder)
-        build_data["force_include"][str(built)] = str(SOURCE.parent / built.name)
+        for built in compile_kernels(self.folder):
+            build_data["force_include"][str(built)] = str(FOLDER / built.name)
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         """Clean up."""
@@ -32,8 +32,8 @@ class KernelsHook(BuildHookInterface[Any]):
             shutil.rmtree(self.folder)
 
 
-def compile_kernels(folder: Path) -> Path:
-    """Compile the kernels; gives the extension module, which is put into the folder."""
+def compile_kernels(folder: Path) -> list[Path]:
+    """Compile all kernels; gives the extension modules, which are put into the folder."""
     from Cython.Build import cythonize
     from setuptools import Distribution, Extension
 
@@ -43,19 +43,20 @@ def compile_kernels(folder: Path) -> Path:
         flags = [] if sys.platform == "win32" else ["-O3", "-ffp-contract=off"]
         if flags and platform.machine() == "x86_64":
             flags.append("-msse4.2")
-        source = shutil.copy(ROOT / SOURCE, scratch)
-        extension = Extension("photdb.algorithms.kernels", [source], extra_compile_args=flags)
-        modules = cythonize([extension], build_dir=str(scratch), quiet=True)
+        extensions = [
+            Extension(".".join((*FOLDER.parts, source.stem)), [shutil.copy(source, scratch)], extra_compile_args=flags)
+            for source in sorted((ROOT / FOLDER).glob("*.pyx"))
+        ]
+        modules = cythonize(extensions, build_dir=str(scratch), quiet=True)
         command: Any = Distribution({"ext_modules": modules}).get_command_obj("build_ext")
         command.build_lib, command.build_temp = str(scratch / "lib"), str(scratch / "temp")
         command.ensure_finalized()
         command.run()
-        (built,) = (path for path in (scratch / "lib").rglob("kernels.*") if path.is_file())
         folder.mkdir(parents=True, exist_ok=True)
-        return Path(shutil.copy(built, folder))
+        return [Path(shutil.copy(built, folder)) for built in sorted((scratch / "lib").rglob("*kernels.*"))]
     finally:
         shutil.rmtree(scratch)
 
 
 if __name__ == "__main__":
-    print(compile_kernels(ROOT / SOURCE.parent))
+    print(*compile_kernels(ROOT / FOLDER), sep="\n")

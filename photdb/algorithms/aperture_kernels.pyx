@@ -1,0 +1,358 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The loops of aperture photometry, compiled: sums over circles, and the sky of rings.
+
+`aperture_kernels.pyi` says what each takes and gives; what they mean stands in `aperture` and `sky`. Each stamp is
+worked on by itself: its bits do not depend on its company.
+"""
+
+from libc.math cimport INFINITY, NAN, asin, ceil, floor, frexp, isfinite, ldexp, rint, sqrt
+from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
+
+import numpy as np
+
+ctypedef fused real:
+    float
+    double
+
+cdef double QUARTER_PI = 0.78539816339744830962
+
+
+cdef void *memory(size_t size) except NULL:
+    cdef void *got = malloc(size if size else 1)
+    if got == NULL:
+        raise MemoryError
+    return got
+
+
+# --- circles ----------------------------------------------------------------------------------------------------------
+cdef double half_segment(double t, double r) noexcept nogil:
+    """Integrate √(r² − t²) from 0 to t, which ends at the circle."""
+    t = min(max(t, -r), r)
+    return 0.5 * (t * sqrt(r * r - t * t) + r * r * asin(t / r))
+
+
+cdef void corner_areas(const double *x, const double *area_x, Py_ssize_t n, double y, double r,
+                       double *area) noexcept nogil:
+    """Give the circle's area that is both left of each x and below y."""
+    cdef Py_ssize_t i
+    cdef double quarter = QUARTER_PI * r * r, area_y = half_segment(y, r), limit = r * r - y * y
+    cdef double above = 1.0 if y >= 0 else 0.0, right, within, beyond
+    for i in range(n):
+        right = 1.0 if x[i] >= 0 else 0.0
+        within = y * x[i] + (area_x[i] + quarter + area_y)
+        beyond = above * (2.0 * area_x[i] + (2.0 - 4.0 * right) * quarter) + right * (2.0 * (area_y + quarter))
+        area[i] = within if x[i] * x[i] < limit else beyond
+
+
+def overlaps(const double[::1] dx, const double[::1] dy, const double[::1] radius):
+    cdef Py_ssize_t i
+    cdef double[2] x, area_x, low, high
+    out = np.empty(dx.shape[0])
+    cdef double[::1] area = out
+    for i in range(dx.shape[0]):
+        x[0], x[1] = dx[i] - 0.5, dx[i] + 0.5
+        area_x[0], area_x[1] = half_segment(x[0], radius[i]), half_segment(x[1], radius[i])
+        corner_areas(x, area_x, 2, dy[i] - 0.5, radius[i], low)
+        corner_areas(x, area_x, 2, dy[i] + 0.5, radius[i], high)
+        area[i] = min(max((high[1] - low[1]) - (high[0] - low[0]), 0.0), 1.0)
+    return out
+
+
+cdef void sum_circle(const real *stamp, Py_ssize_t height, Py_ssize_t width, double x, double y, double r,
+                     double *buffer, Py_ssize_t room, double *sums) noexcept nogil:
+    """Sum pixels, weights and squared weights over a circle; column by column, which makes vector operations."""
+    cdef Py_ssize_t first = <Py_ssize_t>max(ceil(x - r - 0.5), 0.0), stop = <Py_ssize_t>min(floor(x + r + 0.5) + 1, <double>width)
+    cdef Py_ssize_t row = <Py_ssize_t>max(ceil(y - r - 0.5), 0.0), end = <Py_ssize_t>min(floor(y + r + 0.5) + 1, <double>height)
+    cdef Py_ssize_t i, n = stop - first
+    cdef double *edge = buffer
+    cdef double *area_x = buffer + room
+    cdef double *below = buffer + 2 * room
+    cdef double *above = buffer + 3 * room
+    cdef double *total = buffer + 4 * room
+    cdef double *area = buffer + 5 * room
+    cdef double *area2 = buffer + 6 * room
+    cdef double weight, value
+    cdef const real *pixel
+    sums[0] = sums[1] = sums[2] = 0.0
+    if n <= 0 or end <= row:
+        return
+    for i in range(n + 1):
+        edge[i] = first + i - 0.5 - x
+        area_x[i] = half_segment(edge[i], r)
+    memset(total, 0, 3 * room * sizeof(double))
+    corner_areas(edge, area_x, n + 1, row - 0.5 - y, r, below)
+    while row < end:
+        corner_areas(edge, area_x, n + 1, row + 0.5 - y, r, above)
+        pixel = stamp + row * width + first
+        for i in range(n):
+            weight = min(max((above[i + 1] - below[i + 1]) - (above[i] - below[i]), 0.0), 1.0)
+            value = pixel[i]
+            weight = weight if value == value else 0.0
+            value = value if value == value else 0.0
+            total[i] += weight * value
+            area[i] += weight
+            area2[i] += weight * weight
+        below, above = above, below
+        row += 1
+    for i in range(n):
+        sums[0] += total[i]
+        sums[1] += area[i]
+        sums[2] += area2[i]
+
+
+def circle_sums(const real[:, :, ::1] stamps, const int64_t[::1] items, const double[::1] x, const double[::1] y,
+                const double[::1] radii):
+    cdef Py_ssize_t n = items.shape[0], p = radii.shape[0], i, j, height = stamps.shape[1], width = stamps.shape[2]
+    cdef Py_ssize_t room = width + 1
+    cdef double[3] sums
+    out = np.empty((3, n, p))
+    cdef double[:, :, ::1] result = out
+    cdef double *buffer = <double *>memory(7 * room * sizeof(double))
+    if n and height and width:
+        with nogil:
+            for i in range(n):
+                for j in range(p):
+                    sum_circle(&stamps[items[i], 0, 0], height, width, x[i], y[i], radii[j], buffer, room, sums)
+                    result[0, i, j], result[1, i, j], result[2, i, j] = sums[0], sums[1], sums[2]
+    free(buffer)
+    return out
+
+
+# --- rings ------------------------------------------------------------------------------------------------------------
+cdef real ranked(real *values, Py_ssize_t low, Py_ssize_t high, Py_ssize_t rank) noexcept nogil:
+    """Find the value of a rank among those from low to high, and put the lower ones before it, the others behind.
+
+    Hoare's selection. Values are parted without a branch that a processor could guess wrong.
+    """
+    cdef Py_ssize_t i, at
+    cdef real a, b, c, pivot, value
+    while high - low > 1:
+        a, b, c = values[low], values[(low + high) // 2], values[high - 1]
+        pivot = max(min(a, b), min(max(a, b), c))
+        at = low
+        for i in range(low, high):
+            value = values[i]
+            values[i] = values[at]
+            values[at] = value
+            at += value < pivot
+        if rank < at:
+            high = at
+        elif at > low:
+            low = at
+        else:  # none is lower: those that are equal go first
+            for i in range(low, high):
+                value = values[i]
+                values[i] = values[at]
+                values[at] = value
+                at += value == pivot
+            if rank < at:
+                return pivot
+            low = at
+    return values[low]
+
+
+cdef real least_step(real *values, Py_ssize_t n) noexcept nogil:
+    """Find the least difference of two values that are not equal, or 1; sorts them."""
+    cdef Py_ssize_t i, j
+    cdef real value, step = INFINITY
+    for i in range(1, n):
+        value = values[i]
+        j = i
+        while j > 0 and values[j - 1] > value:
+            values[j] = values[j - 1]
+            j -= 1
+        values[j] = value
+    for i in range(1, n):
+        if values[i] > values[i - 1]:
+            step = min(step, values[i] - values[i - 1])
+    return step if isfinite(step) else 1.0
+
+
+cdef void start_of(uint32_t *count, Py_ssize_t n) noexcept nogil:
+    """Turn the numbers of digits into where the first of each goes."""
+    cdef Py_ssize_t i
+    cdef uint32_t total = 0, own
+    for i in range(n):
+        own = count[i]
+        count[i] = total
+        total += own
+
+
+cdef void sort_keys(uint16_t *keys, uint16_t *other, Py_ssize_t n) noexcept nogil:
+    """Sort by the lower 6 bits, then by the upper 10: most keys are so near to each other that 8 would be mostly equal."""
+    cdef uint32_t[64] low
+    cdef uint32_t[1024] high
+    cdef uint32_t *place
+    cdef Py_ssize_t i, first, last
+    cdef uint16_t least = keys[0], most = keys[0]
+    for i in range(n):
+        least, most = min(least, keys[i]), max(most, keys[i])
+    first, last = least >> 6, most >> 6
+    memset(low, 0, sizeof(low))
+    memset(&high[first], 0, (last + 1 - first) * sizeof(uint32_t))
+    for i in range(n):
+        low[keys[i] & 63] += 1
+        high[keys[i] >> 6] += 1
+    start_of(low, 64)
+    start_of(&high[first], last + 1 - first)
+    for i in range(n):
+        place = &low[keys[i] & 63]
+        other[place[0]] = keys[i]
+        place[0] += 1
+    for i in range(n):
+        place = &high[other[i] >> 6]
+        keys[place[0]] = other[i]
+        place[0] += 1
+
+
+cdef double quantile(const uint16_t *keys, Py_ssize_t low, Py_ssize_t high, double fraction) noexcept nogil:
+    """Find a quantile of sorted keys; equal ones count as spread half-way to their neighbours."""
+    cdef double position = low + fraction * (high - low), below = 0.0, above
+    cdef Py_ssize_t start = min(<Py_ssize_t>position, high - 1), stop = start
+    cdef uint16_t key = keys[start]
+    while start > low and keys[start - 1] == key:
+        start -= 1
+    while stop < high and keys[stop] == key:
+        stop += 1
+    if start > low:
+        below = key - keys[start - 1]
+    above = keys[stop] - key if stop < high else below
+    if start == low:
+        below = above
+    return key + 0.5 * ((below + above) * ((position - start) / (stop - start)) - below)
+
+
+cdef void clip_keys(const uint16_t *keys, Py_ssize_t n, double clip, double lower_fraction, double *centre,
+                    double *squares, Py_ssize_t *n_kept) noexcept nogil:
+    """Clip sorted keys about their median; give it, the sum of squares about it, and how many are left."""
+    cdef Py_ssize_t low = 0, high = n, before = -1, i
+    cdef double reach, rest
+    cdef int32_t whole
+    cdef int64_t sum1 = 0
+    cdef uint64_t sum2 = 0
+    while high - low != before and high > low:
+        before = high - low
+        centre[0] = quantile(keys, low, high, 0.5)
+        reach = clip * (centre[0] - quantile(keys, low, high, lower_fraction))
+        while low < high and keys[low] < centre[0] - reach:
+            low += 1
+        while low < high and keys[high - 1] > centre[0] + reach:
+            high -= 1
+    whole = <int32_t>rint(centre[0])
+    for i in range(low, high):  # whole numbers: exact
+        sum1 += keys[i] - whole
+        sum2 += <uint32_t>(keys[i] - whole) * <uint32_t>(keys[i] - whole)
+    rest, n_kept[0] = centre[0] - whole, high - low
+    squares[0] = <double>sum2 - 2.0 * rest * sum1 + (high - low) * rest * rest
+
+
+cdef enum:
+    MIDDLE = 16384  # the key of the sample's median
+    UNUSED = 65535  # of what is no sky: no pixel, or more than 384 quartile distances above the median
+
+
+cdef struct Ring:
+    const int32_t *dy  # pixels that belong to it wherever the position is in its pixel, then those that may
+    const int32_t *dx
+    int32_t *offset  # from the central pixel
+    Py_ssize_t n, n_certain, reach
+    double inner2, outer2
+
+
+cdef void ring_pixels(const real *stamp, Py_ssize_t height, Py_ssize_t width, double x, double y, const Ring *ring,
+                      real *values) noexcept nogil:
+    """Gather the pixels of a ring; infinity where there is none."""
+    cdef Py_ssize_t column = <Py_ssize_t>rint(min(max(x, -1e6), 1e6)), row = <Py_ssize_t>rint(min(max(y, -1e6), 1e6)), i, j, k
+    cdef const real *centre = stamp + row * width + column
+    cdef double shift_x = column - x, shift_y = row - y, radius2, dx, dy
+    cdef real nothing = INFINITY
+    if ring.reach <= column < width - ring.reach and ring.reach <= row < height - ring.reach:
+        for i in range(ring.n):
+            values[i] = centre[ring.offset[i]]
+    else:
+        for i in range(ring.n):
+            j, k = row + ring.dy[i], column + ring.dx[i]
+            values[i] = stamp[j * width + k] if 0 <= j < height and 0 <= k < width else nothing
+    for i in range(ring.n):
+        values[i] = values[i] if values[i] == values[i] else nothing
+    for i in range(ring.n_certain, ring.n):
+        dx, dy = ring.dx[i] + shift_x, ring.dy[i] + shift_y
+        radius2 = dx * dx + dy * dy
+        values[i] = nothing if (radius2 < ring.inner2) | (radius2 >= ring.outer2) else values[i]
+
+
+cdef void scale_of(const real *values, Py_ssize_t n, Py_ssize_t step, real *sample, real *middle,
+                   real *unit) noexcept nogil:
+    """Find roughly the median of values, and a power of two 1/64 to 1/128 of their quartiles' distance."""
+    cdef Py_ssize_t i = 0, last = -1
+    cdef real low, high, distance
+    cdef int exponent
+    while i < n:
+        if isfinite(values[i]):
+            last += 1
+            sample[last] = values[i]
+        i += step
+    middle[0], unit[0] = 0.0, 1.0
+    if last < 0:
+        return
+    middle[0] = ranked(sample, 0, last + 1, last // 2)
+    low = ranked(sample, 0, last // 2 + 1, last // 4)
+    high = ranked(sample, last // 2, last + 1, last - last // 4)
+    distance = high - low
+    if distance == 0:  # more than half of them are equal
+        distance = least_step(sample, last + 1)
+    frexp(distance, &exponent)
+    unit[0] = <real>ldexp(1.0, exponent - 7)
+
+
+def ring_skies(const real[:, :, ::1] stamps, const int64_t[::1] items, const double[::1] x, const double[::1] y,
+               const int32_t[::1] dy, const int32_t[::1] dx, Py_ssize_t n_certain, double inner, double outer,
+               Py_ssize_t n_sample, double clip, double lower_fraction):
+    cdef Py_ssize_t n = items.shape[0], height = stamps.shape[1], width = stamps.shape[2], i, j, n_keys, n_kept
+    cdef Py_ssize_t n_ring = dy.shape[0], step = max(1, n_ring // n_sample)
+    cdef Ring ring = Ring(NULL, NULL, NULL, n_ring, n_certain, <Py_ssize_t>ceil(outer), inner * inner, outer * outer)
+    cdef real middle, unit, per_unit, value
+    cdef double centre, squares
+    sky, scatter, n_sky = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, np.int64)
+    cdef double[::1] sky_view = sky, scatter_view = scatter
+    cdef int64_t[::1] n_view = n_sky
+    cdef char *buffer
+    cdef real *values
+    cdef real *sample
+    cdef uint16_t *keys
+    cdef uint16_t key
+    if n == 0 or n_ring == 0 or height == 0 or width == 0:
+        return sky, scatter, n_sky
+    buffer = <char *>memory(n_ring * (2 * sizeof(real) + sizeof(int32_t) + 2 * sizeof(uint16_t)))
+    values = <real *>buffer
+    sample = values + n_ring
+    ring.offset = <int32_t *>(sample + n_ring)
+    keys = <uint16_t *>(ring.offset + n_ring)
+    ring.dy, ring.dx = &dy[0], &dx[0]
+    with nogil:
+        for j in range(n_ring):
+            ring.offset[j] = <int32_t>(dy[j] * width + dx[j])
+        for i in range(n):
+            ring_pixels(&stamps[items[i], 0, 0], height, width, x[i], y[i], &ring, values)
+            scale_of(values, n_ring, step, sample, &middle, &unit)
+            per_unit = 1 / unit
+            for j in range(n_ring):
+                value = (values[j] - middle) * per_unit + <real>(MIDDLE + 0.5)
+                value = value if value > 0 else 0
+                values[j] = value if value < UNUSED else UNUSED
+            n_keys = 0
+            for j in range(n_ring):
+                key = <uint16_t><int32_t>values[j]
+                keys[n_keys] = key
+                n_keys += key != UNUSED
+            n_kept = 0
+            if n_keys:
+                sort_keys(keys, keys + n_ring, n_keys)
+                clip_keys(keys, n_keys, clip, lower_fraction, &centre, &squares, &n_kept)
+                sky_view[i] = middle + (centre - MIDDLE) * unit
+                scatter_view[i] = sqrt(squares / max(n_kept - 1, 1)) * unit
+            n_view[i] = n_kept
+    free(buffer)
+    return sky, scatter, n_sky
