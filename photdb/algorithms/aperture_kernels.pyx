@@ -5,7 +5,7 @@
 worked on by itself: its bits do not depend on its company.
 """
 
-from libc.math cimport INFINITY, NAN, asin, ceil, floor, frexp, isfinite, ldexp, rint, sqrt
+from libc.math cimport INFINITY, asin, ceil, fabs, floor, frexp, isfinite, ldexp, rint, sqrt
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
@@ -286,23 +286,23 @@ cdef void ring_pixels(const real *stamp, Py_ssize_t height, Py_ssize_t width, do
 cdef void scale_of(const real *values, Py_ssize_t n, Py_ssize_t step, real *sample, real *middle,
                    real *unit) noexcept nogil:
     """Find roughly the median of values, and a power of two 1/64 to 1/128 of their quartiles' distance."""
-    cdef Py_ssize_t i = 0, last = -1
+    cdef Py_ssize_t i = 0, n_sample = 0, last
     cdef real low, high, distance
     cdef int exponent
     while i < n:
-        if isfinite(values[i]):
-            last += 1
-            sample[last] = values[i]
+        sample[n_sample] = values[i]
+        n_sample += fabs(values[i]) < INFINITY
         i += step
     middle[0], unit[0] = 0.0, 1.0
-    if last < 0:
+    if n_sample == 0:
         return
-    middle[0] = ranked(sample, 0, last + 1, last // 2)
+    last = n_sample - 1
+    middle[0] = ranked(sample, 0, n_sample, last // 2)
     low = ranked(sample, 0, last // 2 + 1, last // 4)
-    high = ranked(sample, last // 2, last + 1, last - last // 4)
+    high = ranked(sample, last // 2, n_sample, last - last // 4)
     distance = high - low
     if distance == 0:  # more than half of them are equal
-        distance = least_step(sample, last + 1)
+        distance = least_step(sample, n_sample)
     frexp(distance, &exponent)
     unit[0] = <real>ldexp(1.0, exponent - 7)
 
