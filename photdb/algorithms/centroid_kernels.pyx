@@ -29,22 +29,31 @@ cdef Py_ssize_t nearest(double position) noexcept nogil:
     return <Py_ssize_t>rint(min(max(position, -1e6), 1e6))
 
 
-cdef Py_ssize_t cut_box(const real *stamp, Py_ssize_t height, Py_ssize_t width, Py_ssize_t x_first, Py_ssize_t y_first,
-                        Py_ssize_t size, double *box, double *filled) noexcept nogil:
-    """Cut a square: NaN outside the stamp; `filled` has its lowest pixel in place of NaN. Gives the number of NaN."""
-    cdef Py_ssize_t x, y, n_bad = 0
-    cdef double lowest = INFINITY
-    for x in range(size * size):
-        box[x] = NAN
+cdef void cut_box(const real *stamp, Py_ssize_t height, Py_ssize_t width, Py_ssize_t x_first, Py_ssize_t y_first,
+                  Py_ssize_t size, double *box) noexcept nogil:
+    """Cut a square; NaN outside the stamp."""
+    cdef Py_ssize_t x, y
+    if x_first < 0 or y_first < 0 or x_first + size > width or y_first + size > height:
+        for x in range(size * size):
+            box[x] = NAN
     for y in range(max(y_first, 0), min(y_first + size, height)):
         for x in range(max(x_first, 0), min(x_first + size, width)):
             box[(y - y_first) * size + x - x_first] = stamp[y * width + x]
-    for x in range(size * size):
-        n_bad += box[x] != box[x]
-        lowest = box[x] if box[x] < lowest else lowest
-    for x in range(size * size):
-        filled[x] = box[x] if box[x] == box[x] else lowest
-    return n_bad
+
+
+cdef const double *filled(const double *box, Py_ssize_t n, double *other) noexcept nogil:
+    """Give a box if it has no NaN, else another with its lowest pixel there: no maximum is found there."""
+    cdef Py_ssize_t i, n_bad = 0
+    cdef double lowest = INFINITY
+    for i in range(n):
+        n_bad += box[i] != box[i]
+    if n_bad == 0:
+        return box
+    for i in range(n):
+        lowest = lower(box[i], lowest)
+    for i in range(n):
+        other[i] = box[i] if box[i] == box[i] else lowest
+    return other
 
 
 cdef double lower(double a, double b) noexcept nogil:
@@ -87,33 +96,31 @@ def brightest(const real[:, :, ::1] stamps, const int64_t[::1] items, const doub
     cdef Py_ssize_t n = items.shape[0], size = 2 * search + 1, wide = size + 2, i, j, k, x_first, y_first
     cdef double distance2, limit2, best, best_distance2, value
     cdef bint near, best_near
-    cdef const double *up
-    cdef const double *row
-    cdef const double *down
+    cdef const double *around
     x_out, y_out, found_out = np.empty(n, np.int64), np.empty(n, np.int64), np.zeros(n, np.bool_)
     cdef int64_t[::1] x_peak = x_out, y_peak = y_out
     cdef uint8_t[::1] found = found_out.view(np.uint8)
-    cdef double *box = memory(3 * (size + 4) * (size + 4) + 3 * (size + 4))
-    cdef double *filled = box + (size + 4) * (size + 4)
-    cdef double *smooth = filled + (size + 4) * (size + 4)
-    cdef double *columns = smooth + (size + 4) * (size + 4)
+    cdef Py_ssize_t n_box = (size + 4) * (size + 4)
+    cdef double *box = memory(4 * n_box + 3 * (size + 4))
+    cdef double *other = box + n_box
+    cdef double *smooth = other + n_box
+    cdef double *across = smooth + n_box
+    cdef double *columns = across + n_box
     with nogil:
         for i in range(n):
             x_first, y_first = nearest(x[i]) - search, nearest(y[i]) - search
             x_peak[i], y_peak[i] = x_first, y_first
-            if cut_box(&stamps[items[i], 0, 0], stamps.shape[1], stamps.shape[2], x_first - 2, y_first - 2, size + 4, box, filled) == (size + 4) * (size + 4):
-                continue
-            median9(filled, size + 4, columns, smooth)
+            cut_box(&stamps[items[i], 0, 0], stamps.shape[1], stamps.shape[2], x_first - 2, y_first - 2, size + 4, box)
+            median9(filled(box, n_box, other), size + 4, columns, smooth)
+            for j in range(wide * wide - 2):
+                across[j] = upper(upper(smooth[j], smooth[j + 1]), smooth[j + 2])
             limit2 = (reach[i] + 0.75) * (reach[i] + 0.75)  # the pixel nearest to it is at most 0.71 px farther
             best_near, best, best_distance2 = False, -INFINITY, INFINITY
             for j in range(size):
                 for k in range(size):
-                    up = smooth + j * wide + k
-                    row = up + wide
-                    down = row + wide
-                    value = row[1]
-                    if not (value >= row[0] and value >= row[2] and value >= up[0] and value >= up[1] and value >= up[2]
-                            and value >= down[0] and value >= down[1] and value >= down[2]):
+                    value = smooth[(j + 1) * wide + k + 1]
+                    around = &across[j * wide + k]
+                    if value < upper(upper(around[0], around[wide]), around[2 * wide]) or value == INFINITY:
                         continue
                     distance2 = (y_first + j - y[i]) * (y_first + j - y[i]) + (x_first + k - x[i]) * (x_first + k - x[i])
                     near = distance2 <= limit2
@@ -127,19 +134,20 @@ def brightest(const real[:, :, ::1] stamps, const int64_t[::1] items, const doub
     return x_out, y_out, found_out
 
 
-cdef double noise_of(const double *box, const double *filled, const double *smooth, Py_ssize_t size, Py_ssize_t n_bad,
+cdef double noise_of(const double *box, const double *full, const double *smooth, Py_ssize_t size,
                      double *excess) noexcept nogil:
     """Give a box's pixels less the medians of their neighbourhoods, and the usual size of that.
 
-    The box is two pixels wider than the medians. Beside missing pixels a median means little: 0 there.
+    The box is two pixels wider than the medians; `full` has something in place of its missing pixels. Beside those, a
+    median means little: 0 there.
     """
     cdef Py_ssize_t x, y, dx, dy, wide = size + 2, n = size * size
     cdef double usual = 0.0, capped = 0.0
     cdef const double *p
     for y in range(size):
         for x in range(size):
-            excess[y * size + x] = filled[(y + 1) * wide + x + 1] - smooth[y * size + x]
-    if n_bad:
+            excess[y * size + x] = full[(y + 1) * wide + x + 1] - smooth[y * size + x]
+    if full != box:
         for y in range(size):
             for x in range(size):
                 for dy in range(3):
@@ -161,25 +169,28 @@ cdef double vertex(double a, double b, double c) noexcept nogil:
 
 def boxes_around(const real[:, :, ::1] stamps, const int64_t[::1] items, const int64_t[::1] x_peak,
                  const int64_t[::1] y_peak, Py_ssize_t radius, const double[::1] steepest, double saturation):
-    cdef Py_ssize_t n = items.shape[0], size = 2 * radius + 1, wide = size + 2, i, j, k, n_bad
+    cdef Py_ssize_t n = items.shape[0], size = 2 * radius + 1, wide = size + 2, i, j, k
     boxes_out, usable_out = np.empty((n, size, size)), np.empty((n, size, size))
     x_out, y_out, height_out, noise_out = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
     cdef double[:, :, ::1] boxes = boxes_out, usable = usable_out
     cdef double[::1] x_start = x_out, y_start = y_out, height = height_out, noise = noise_out
     cdef double *box = memory(2 * wide * wide + 2 * size * size + 3 * wide)
-    cdef double *filled = box + wide * wide
-    cdef double *above = filled + wide * wide
+    cdef double *other = box + wide * wide
+    cdef double *above = other + wide * wide
     cdef double *excess = above + size * size
     cdef double *columns = excess + size * size
     cdef double lowest, value
+    cdef const double *full
     cdef const double *up
     cdef const double *row
     cdef const double *down
     with nogil:
         for i in range(n):
-            n_bad = cut_box(&stamps[items[i], 0, 0], stamps.shape[1], stamps.shape[2], x_peak[i] - radius - 1, y_peak[i] - radius - 1, wide, box, filled)
-            median9(filled, wide, columns, above)
-            noise[i] = noise_of(box, filled, above, size, n_bad, excess)
+            cut_box(&stamps[items[i], 0, 0], stamps.shape[1], stamps.shape[2], x_peak[i] - radius - 1,
+                    y_peak[i] - radius - 1, wide, box)
+            full = filled(box, wide * wide, other)
+            median9(full, wide, columns, above)
+            noise[i] = noise_of(box, full, above, size, excess)
             lowest = INFINITY
             for j in range(size * size):
                 lowest = lower(above[j], lowest)
