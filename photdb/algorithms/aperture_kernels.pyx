@@ -121,6 +121,11 @@ def circle_sums(const real[:, :, ::1] stamps, const int64_t[::1] items, const do
 
 
 # --- rings ------------------------------------------------------------------------------------------------------------
+cdef enum:
+    MIDDLE = 16384  # the key of the sample's median
+    UNUSED = 65535  # of what is no sky: no pixel, or more than 384 quartile distances above the median
+
+
 cdef real ranked(real *values, Py_ssize_t low, Py_ssize_t high, Py_ssize_t rank) noexcept nogil:
     """Find the value of a rank among those from low to high, and put the lower ones before it, the others behind.
 
@@ -151,6 +156,42 @@ cdef real ranked(real *values, Py_ssize_t low, Py_ssize_t high, Py_ssize_t rank)
                 return pivot
             low = at
     return values[low]
+
+
+cdef int64_t as_keys(const real *values, Py_ssize_t n, uint16_t *keys, int32_t *least) noexcept nogil:
+    """Take values less the lowest, if they are whole numbers of 16 bits; gives the highest then, else −1."""
+    cdef Py_ssize_t i
+    cdef int32_t whole, lowest = <int32_t>values[0], most = lowest, n_others = 0
+    if <real>lowest != values[0]:
+        return -1
+    for i in range(n):
+        whole = <int32_t>values[i]  # what is too large becomes something else
+        n_others += <real>whole != values[i]
+        lowest = min(lowest, whole)
+        most = max(most, whole)
+    if n_others or <int64_t>most - lowest > UNUSED:
+        return -1
+    least[0] = lowest
+    for i in range(n):
+        keys[i] = <uint16_t>(<int32_t>values[i] - lowest)
+    return most - lowest
+
+
+cdef int64_t ranked_key(const uint16_t *keys, Py_ssize_t n, int64_t high, Py_ssize_t rank) noexcept nogil:
+    """Find the key of a rank by halving; to count them all each time is quick, as that is vector operations."""
+    cdef Py_ssize_t i
+    cdef int64_t low = 0, between
+    cdef uint16_t limit, count
+    while low < high:
+        between = (low + high) // 2
+        limit, count = <uint16_t>between, 0
+        for i in range(n):
+            count += keys[i] <= limit
+        if count > rank:
+            high = between
+        else:
+            low = between + 1
+    return low
 
 
 cdef real least_step(real *values, Py_ssize_t n) noexcept nogil:
@@ -248,11 +289,6 @@ cdef void clip_keys(const uint16_t *keys, Py_ssize_t n, double clip, double lowe
     squares[0] = <double>sum2 - 2.0 * rest * sum1 + (high - low) * rest * rest
 
 
-cdef enum:
-    MIDDLE = 16384  # the key of the sample's median
-    UNUSED = 65535  # of what is no sky: no pixel, or more than 384 quartile distances above the median
-
-
 cdef struct Ring:
     const int32_t *dy  # pixels that belong to it wherever the position is in its pixel, then those that may
     const int32_t *dx
@@ -283,11 +319,13 @@ cdef void ring_pixels(const real *stamp, Py_ssize_t height, Py_ssize_t width, do
         values[i] = nothing if (radius2 < ring.inner2) | (radius2 >= ring.outer2) else values[i]
 
 
-cdef void scale_of(const real *values, Py_ssize_t n, Py_ssize_t step, real *sample, real *middle,
-                   real *unit) noexcept nogil:
+cdef void scale_of(const real *values, Py_ssize_t n, Py_ssize_t step, real *sample, uint16_t *keys,
+                   real *middle, real *unit) noexcept nogil:
     """Find roughly the median of values, and a power of two 1/64 to 1/128 of their quartiles' distance."""
     cdef Py_ssize_t i = 0, n_sample = 0, last
     cdef real low, high, distance
+    cdef int32_t least
+    cdef int64_t highest
     cdef int exponent
     while i < n:
         sample[n_sample] = values[i]
@@ -297,9 +335,15 @@ cdef void scale_of(const real *values, Py_ssize_t n, Py_ssize_t step, real *samp
     if n_sample == 0:
         return
     last = n_sample - 1
-    middle[0] = ranked(sample, 0, n_sample, last // 2)
-    low = ranked(sample, 0, last // 2 + 1, last // 4)
-    high = ranked(sample, last // 2, n_sample, last - last // 4)
+    highest = as_keys(sample, n_sample, keys, &least)
+    if highest >= 0:
+        middle[0] = least + ranked_key(keys, n_sample, highest, last // 2)
+        low = least + ranked_key(keys, n_sample, highest, last // 4)
+        high = least + ranked_key(keys, n_sample, highest, last - last // 4)
+    else:
+        middle[0] = ranked(sample, 0, n_sample, last // 2)
+        low = ranked(sample, 0, last // 2 + 1, last // 4)
+        high = ranked(sample, last // 2, n_sample, last - last // 4)
     distance = high - low
     if distance == 0:  # more than half of them are equal
         distance = least_step(sample, n_sample)
@@ -336,7 +380,7 @@ def ring_skies(const real[:, :, ::1] stamps, const int64_t[::1] items, const dou
             ring.offset[j] = <int32_t>(dy[j] * width + dx[j])
         for i in range(n):
             ring_pixels(&stamps[items[i], 0, 0], height, width, x[i], y[i], &ring, values)
-            scale_of(values, n_ring, step, sample, &middle, &unit)
+            scale_of(values, n_ring, step, sample, keys, &middle, &unit)
             per_unit = 1 / unit
             for j in range(n_ring):
                 value = (values[j] - middle) * per_unit + <real>(MIDDLE + 0.5)
