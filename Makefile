@@ -16,7 +16,7 @@ test: $(VENV)/.installed
 	$(BIN)/mypy
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-$(VENV)/.installed: pyproject.toml constraints.txt hatch_build.py photdb/algorithms/kernels.pyx
+$(VENV)/.installed: pyproject.toml constraints.txt hatch_build.py $(wildcard photdb/algorithms/*.pyx)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
 	touch $@

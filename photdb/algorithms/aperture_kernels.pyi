@@ -1,7 +1,7 @@
 """The loops of aperture photometry, compiled from `aperture_kernels.pyx`: sums over circles, and the sky of rings.
 
-Arrays are C-contiguous; stamps (m, h, w) are float32 or float64, with NaN where a pixel is not usable. `items` (n,) says
-which of them, `x` and `y` (n,), finite, where in them.
+Arrays are C-contiguous; stamps (m, h, w) are float32 or float64, with NaN where a pixel is not usable. `items` (n,)
+says which of them, `x` and `y` (n,), finite, where in them.
 """
 
 from typing import Any

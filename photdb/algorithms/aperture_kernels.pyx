@@ -60,20 +60,20 @@ def overlaps(const double[::1] dx, const double[::1] dy, const double[::1] radiu
     return out
 
 
+cdef Py_ssize_t within(double place, Py_ssize_t n) noexcept nogil:
+    return <Py_ssize_t>min(max(place, 0.0), <double>n)
+
+
 cdef void sum_circle(const real *stamp, Py_ssize_t height, Py_ssize_t width, double x, double y, double r,
-                     double *buffer, Py_ssize_t room, double *sums) noexcept nogil:
-    """Sum pixels, weights and squared weights over a circle; column by column, which makes vector operations."""
-    cdef Py_ssize_t first = <Py_ssize_t>max(ceil(x - r - 0.5), 0.0), stop = <Py_ssize_t>min(floor(x + r + 0.5) + 1, <double>width)
-    cdef Py_ssize_t row = <Py_ssize_t>max(ceil(y - r - 0.5), 0.0), end = <Py_ssize_t>min(floor(y + r + 0.5) + 1, <double>height)
-    cdef Py_ssize_t i, n = stop - first
+                     double *buffer, double *sums) noexcept nogil:
+    """Sum pixels, weights and squared weights over a circle; the buffer has room for five rows of corners."""
+    cdef Py_ssize_t first = within(ceil(x - r - 0.5), width), n = within(floor(x + r + 0.5) + 1, width) - first
+    cdef Py_ssize_t row = within(ceil(y - r - 0.5), height), end = within(floor(y + r + 0.5) + 1, height), i
     cdef double *edge = buffer
-    cdef double *area_x = buffer + room
-    cdef double *below = buffer + 2 * room
-    cdef double *above = buffer + 3 * room
-    cdef double *total = buffer + 4 * room
-    cdef double *area = buffer + 5 * room
-    cdef double *area2 = buffer + 6 * room
-    cdef double weight, value
+    cdef double *area_x = buffer + width + 1
+    cdef double *below = buffer + 2 * (width + 1)
+    cdef double *above = buffer + 3 * (width + 1)
+    cdef double *weight = buffer + 4 * (width + 1)
     cdef const real *pixel
     sums[0] = sums[1] = sums[2] = 0.0
     if n <= 0 or end <= row:
@@ -81,40 +81,33 @@ cdef void sum_circle(const real *stamp, Py_ssize_t height, Py_ssize_t width, dou
     for i in range(n + 1):
         edge[i] = first + i - 0.5 - x
         area_x[i] = half_segment(edge[i], r)
-    memset(total, 0, 3 * room * sizeof(double))
     corner_areas(edge, area_x, n + 1, row - 0.5 - y, r, below)
     while row < end:
         corner_areas(edge, area_x, n + 1, row + 0.5 - y, r, above)
+        for i in range(n):
+            weight[i] = min(max((above[i + 1] - below[i + 1]) - (above[i] - below[i]), 0.0), 1.0)
         pixel = stamp + row * width + first
         for i in range(n):
-            weight = min(max((above[i + 1] - below[i + 1]) - (above[i] - below[i]), 0.0), 1.0)
-            value = pixel[i]
-            weight = weight if value == value else 0.0
-            value = value if value == value else 0.0
-            total[i] += weight * value
-            area[i] += weight
-            area2[i] += weight * weight
+            if pixel[i] == pixel[i]:
+                sums[0] += weight[i] * pixel[i]
+                sums[1] += weight[i]
+                sums[2] += weight[i] * weight[i]
         below, above = above, below
         row += 1
-    for i in range(n):
-        sums[0] += total[i]
-        sums[1] += area[i]
-        sums[2] += area2[i]
 
 
 def circle_sums(const real[:, :, ::1] stamps, const int64_t[::1] items, const double[::1] x, const double[::1] y,
                 const double[::1] radii):
     cdef Py_ssize_t n = items.shape[0], p = radii.shape[0], i, j, height = stamps.shape[1], width = stamps.shape[2]
-    cdef Py_ssize_t room = width + 1
     cdef double[3] sums
     out = np.empty((3, n, p))
     cdef double[:, :, ::1] result = out
-    cdef double *buffer = <double *>memory(7 * room * sizeof(double))
+    cdef double *buffer = <double *>memory(5 * (width + 1) * sizeof(double))
     if n and height and width:
         with nogil:
             for i in range(n):
                 for j in range(p):
-                    sum_circle(&stamps[items[i], 0, 0], height, width, x[i], y[i], radii[j], buffer, room, sums)
+                    sum_circle(&stamps[items[i], 0, 0], height, width, x[i], y[i], radii[j], buffer, sums)
                     result[0, i, j], result[1, i, j], result[2, i, j] = sums[0], sums[1], sums[2]
     free(buffer)
     return out

@@ -327,21 +327,23 @@ cdef void evaluate(const Box *box, Model *model) noexcept nogil:
 cdef void solve(Model *model, double damping, double *step) noexcept nogil:
     """Solve the damped normal equations: never singular, and as they are positive definite without pivots."""
     cdef double[N][N] a = model.curvature
+    cdef double[N] per_pivot
     cdef double factor
     cdef Py_ssize_t p, q, k
     for p in range(N):
         a[p][p] = a[p][p] * (1.0 + damping) + 1e-12
         step[p] = model.gradient[p]
     for p in range(N):
+        per_pivot[p] = 1.0 / a[p][p]
         for q in range(p + 1, N):
-            factor = a[q][p] / a[p][p]
+            factor = a[q][p] * per_pivot[p]
             for k in range(p + 1, N):
                 a[q][k] -= factor * a[p][k]
             step[q] -= factor * step[p]
     for p in range(N - 1, -1, -1):
         for q in range(p + 1, N):
             step[p] -= a[p][q] * step[q]
-        step[p] /= a[p][p]
+        step[p] *= per_pivot[p]
 
 
 cdef bint minimise(const Box *box, Model *best) noexcept nogil:

@@ -52,4 +52,5 @@ def fit_gaussians(boxes: Floats, usable: Floats, *, x: Floats, y: Floats, sigma:
     Levenberg–Marquardt (Marquardt 1963, J. SIAM 11, 431), with uniform weights, until a step is below 2e-4 px and 1e-3
     of the widths. The normal equations are solved by elimination: LAPACK's bits depend on its number of threads.
     """
-    return Gaussians(*kernels.fit(*map(np.ascontiguousarray, (boxes, usable, x, y, sigma)), MIN_PIXELS))
+    boxes, usable, x, y, sigma = map(np.ascontiguousarray, (boxes, usable, x, y, sigma))
+    return Gaussians(*kernels.fit(boxes, usable, x, y, sigma, MIN_PIXELS))
