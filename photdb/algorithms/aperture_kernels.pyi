@@ -1,4 +1,4 @@
-"""The loops of aperture photometry, compiled from `aperture_kernels.pyx`: sums over circles, and the sky of rings.
+"""The loops of `photdb.algorithms.aperture`, compiled from `aperture_kernels.pyx`: sums over circles.
 
 Arrays are C-contiguous; stamps (m, h, w) are float32 or float64, with NaN where a pixel is not usable. `items` (n,)
 says which of them, `x` and `y` (n,), finite, where in them.
@@ -17,32 +17,3 @@ def overlaps(dx: _Floats, dy: _Floats, radius: _Floats) -> _Floats:
 
 def circle_sums(stamps: NDArray[Any], items: _Integers, x: _Floats, y: _Floats, radii: _Floats) -> _Floats:
     """Sum over circles (3, n, p): usable pixels times their overlap, the overlaps, and their squares."""
-
-def ring_skies(
-    stamps: NDArray[Any],
-    items: _Integers,
-    x: _Floats,
-    y: _Floats,
-    dy: NDArray[np.int32],
-    dx: NDArray[np.int32],
-    n_certain: int,
-    inner: float,
-    outer: float,
-    n_sample: int,
-    clip: float,
-    lower_fraction: float,
-) -> tuple[_Floats, _Floats, _Integers]:
-    """Measure the clipped median in rings, the standard deviation about it, and how many pixels are left (n,).
-
-    Parameters
-    ----------
-    dy, dx : array (k,)
-        Pixels from the central one: first `n_certain` that lie in the ring wherever the position is in its pixel, then
-        those that may.
-    inner, outer : float
-        Of the ring, inner ≤ r < outer.
-    n_sample : int
-        Of how many pixels, at least, the steps of the keys are made.
-    clip : float
-        Times the distance of the median and the quantile `lower_fraction`.
-    """

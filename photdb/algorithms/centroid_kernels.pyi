@@ -1,4 +1,4 @@
-"""The loops of centroids, compiled from `centroid_kernels.pyx`: local maxima, boxes around them, fits of a Gaussian.
+"""The loops of `photdb.algorithms.centroid`, compiled from `centroid_kernels.pyx`: maxima, and boxes around them.
 
 Arrays are C-contiguous; stamps (m, h, w) are float32 or float64, with NaN where a pixel is not usable. `items` (n,)
 says which of them, `x` and `y` (n,), finite, where in them.
@@ -54,8 +54,3 @@ def boxes_around(
 
 def highest(stamps: NDArray[Any], items: _Integers, x: _Floats, y: _Floats, reach: _Floats) -> _Floats:
     """Find the highest pixel within `reach` of each position (n,); NaN if there is none."""
-
-def fit(
-    boxes: _Floats, usable: _Floats, x: _Floats, y: _Floats, sigma: _Floats, min_pixels: int
-) -> tuple[_Floats, _Bools, _Integers, _Floats]:
-    """Fit Gaussians to boxes (n, s, s); gives what `photdb.algorithms.gaussian.Gaussians` holds."""

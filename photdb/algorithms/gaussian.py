@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from photdb.algorithms import centroid_kernels as kernels
+from photdb.algorithms import gaussian_kernels as kernels
 
 Floats = NDArray[np.float64]
 

@@ -1,8 +1,8 @@
 """The sky around sources: clipped medians of the pixels in rings, for stacks of stamps.
 
-The pixels of a ring are turned into whole numbers of 16 bits, the keys, in steps far below their scatter, and sorted;
-the median, the clipping and the scatter are then read off ranks. Every stamp is a row of its own: its bits do not
-depend on its company.
+The pixels of a ring are turned into whole numbers of 16 bits, the keys, in steps of 1/64 to 1/128 of their quartiles'
+distance, so that integers stay apart and keep their ties, and sorted; the median, the clipping and the scatter are then
+read off ranks.
 """
 
 from typing import Any, Final
@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from photdb.algorithms.aperture_kernels import ring_skies
+from photdb.algorithms.sky_kernels import ring_skies
 
 Floats = NDArray[np.float64]
 
@@ -21,7 +21,7 @@ _KEPT_SCATTER: Final = 0.98658
 #: Part of a normal distribution below one standard deviation under its median.
 _LOWER_SIGMA: Final = 0.158655
 _MIN_PIXELS: Final = 20
-#: The steps of the keys are made of every so manieth pixel that at least this many are.
+#: The quartiles are those of a sample evenly spread over the ring, of so many pixels at least.
 _SAMPLE: Final = 256
 
 
