@@ -229,7 +229,7 @@ cdef void scale_of(const real *values, Py_ssize_t n, Py_ssize_t step, real *samp
         sample[n_sample] = values[i]
         n_sample += fabs(values[i]) < INFINITY
         i += step
-    middle[0], unit[0] = 0.0, 1.0
+    middle[0], unit[0] = 0.0, 1.0 / 64.0
     if n_sample == 0:
         return
     last = n_sample - 1
