@@ -10,7 +10,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).resolve().parent
-FOLDER = Path("photdb/algorithms")
+SOURCES = Path("photdb/algorithms")
 
 
 class KernelsHook(BuildHookInterface[Any]):
@@ -20,11 +20,11 @@ class KernelsHook(BuildHookInterface[Any]):
         """Compile before files are collected."""
         build_data["pure_python"], build_data["infer_tag"] = False, True
         if version == "editable":
-            compile_kernels(ROOT / FOLDER)
+            compile_kernels(ROOT / SOURCES)
             return
         self.folder = Path(tempfile.mkdtemp())
         for built in compile_kernels(self.folder):
-            build_data["force_include"][str(built)] = str(FOLDER / built.name)
+            build_data["force_include"][str(built)] = str(SOURCES / built.name)
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         """Clean up."""
@@ -33,7 +33,7 @@ class KernelsHook(BuildHookInterface[Any]):
 
 
 def compile_kernels(folder: Path) -> list[Path]:
-    """Compile all kernels; gives the extension modules, which are put into the folder."""
+    """Compile the kernels; gives the extension modules, which are put into the folder."""
     from Cython.Build import cythonize
     from setuptools import Distribution, Extension
 
@@ -44,8 +44,8 @@ def compile_kernels(folder: Path) -> list[Path]:
         if flags and platform.machine() == "x86_64":
             flags.append("-msse4.2")
         extensions = [
-            Extension(".".join((*FOLDER.parts, source.stem)), [shutil.copy(source, scratch)], extra_compile_args=flags)
-            for source in sorted((ROOT / FOLDER).glob("*.pyx"))
+            Extension(f"photdb.algorithms.{source.stem}", [shutil.copy(source, scratch)], extra_compile_args=flags)
+            for source in sorted((ROOT / SOURCES).glob("*.pyx"))
         ]
         modules = cythonize(extensions, build_dir=str(scratch), quiet=True)
         command: Any = Distribution({"ext_modules": modules}).get_command_obj("build_ext")
@@ -54,7 +54,7 @@ def compile_kernels(folder: Path) -> list[Path]:
         command.ensure_finalized()
         command.run()
         folder.mkdir(parents=True, exist_ok=True)
-        built = sorted((scratch / "lib").rglob("*kernels.*"))
+        built = sorted(path for path in (scratch / "lib").rglob("*.*") if path.is_file())
         for path in built:  # new files, as programs that are running may use the old ones
             (folder / path.name).unlink(missing_ok=True)
         return [Path(shutil.copy(path, folder)) for path in built]
@@ -63,4 +63,4 @@ def compile_kernels(folder: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    print(*compile_kernels(ROOT / FOLDER), sep="\n")
+    print(*compile_kernels(ROOT / SOURCES), sep="\n")

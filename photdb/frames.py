@@ -23,7 +23,7 @@ import numpy as np
 from isal.isal_zlib import crc32
 from numpy.typing import NDArray
 
-from photdb.algorithms import kernels
+from photdb.algorithms import frame_kernels
 from photdb.errors import FrameError, PhotdbError
 from photdb.fits import LAYOUT, STORED, HeaderRead, expand, header_of, opened, read_header
 
@@ -263,7 +263,7 @@ def _physical(stored: NDArray[Any], header: HeaderRead) -> NDArray[Any]:
     pixels = stored.view(stored.dtype.newbyteorder("="))
     flip = 0 if flipped is None else 1 << (header.bitpix - 1)
     if pixels.dtype != stored.dtype and header.bitpix == 16:  # nearly all cameras
-        kernels.swap_bytes(pixels.reshape(-1).view(np.uint16), flip)
+        frame_kernels.swap_bytes(pixels.reshape(-1).view(np.uint16), flip)
         flip = 0
     elif pixels.dtype != stored.dtype:
         # Touching fresh memory costs as much as reading the file, and byteswap() is slow: copy in place, through a

@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterable
+from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,11 @@ def peak_kib() -> int:
     return int(status.partition("VmHWM:")[2].split()[0])
 
 
+def note_process(task: int) -> tuple[int, int]:
+    time.sleep(0.005)
+    return task, os.getpid()
+
+
 def note_peak(folder: Path) -> None:
     if folder.is_dir():
         (folder / str(os.getpid())).write_text(str(peak_kib()))
@@ -56,7 +62,7 @@ def measure_stamps(task: stamps.StampTask) -> Any:
 
 
 def put_in(patch: Any) -> None:
-    """Have the stages use them, in small steps, and in a pool however little there is to do."""
+    """Have the stages use them, in small steps, and in a pool, be there little to do, from the first frame on."""
     from nights import small_steps
 
     from photdb import executors
@@ -66,6 +72,7 @@ def put_in(patch: Any) -> None:
     patch.setattr(qc, "measure_frames", measure_frames)
     patch.setattr(measurements, "measure_stamps", measure_stamps)
     patch.setattr(executors, "POOL_START_S", 0.0)
+    patch.setattr(executors.Workers, "_ready", lambda workers: bool(wait(workers._starts)))
 
 
 class _Patch:

@@ -1,5 +1,6 @@
 """In process, in a pool, on a Dask cluster: the same bits, also when workers die half-way; nothing is lost."""
 
+import itertools
 import os
 import re
 import signal
@@ -294,6 +295,16 @@ def test_a_cluster_whose_workers_are_gone_is_not_waited_for(monkeypatch: pytest.
     workers._cluster = Cluster()
     with pytest.raises(PhotdbError, match="has no workers any more"):
         workers._result(Future())
+
+
+def test_the_main_process_works_until_the_pool_is_ready() -> None:
+    with Workers(2) as workers:
+        tasks, processes = zip(*workers.run(deadly.note_process, range(400), estimate_s=9.0), strict=True)
+    assert tasks == tuple(range(400))
+    assert processes[0] == os.getpid()
+    changes = sum(a != b and os.getpid() in (a, b) for a, b in itertools.pairwise(processes))
+    assert changes == 1  # it does not go on once the others have begun
+    assert len(set(processes)) == 3
 
 
 # --- options ----------------------------------------------------------------------------------------------------------

@@ -5,12 +5,13 @@ fifth row of each are taken, on the pixels' own type: the whole frame is never c
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from photdb.algorithms import kernels
+from photdb.algorithms import frame_kernels
 from photdb.algorithms.median import median
 
 _TILE_PX: Final = 64
@@ -22,6 +23,7 @@ _MIN_SAMPLES: Final = 9
 
 Pixels = NDArray[Any]
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,26 +46,21 @@ class Background:
 
         Outside the outermost centres the level goes on linearly and the scatter, which must stay positive, is constant.
         """
-        x, y = np.asarray(x_px, np.float64), np.asarray(y_px, np.float64)
-        level, scatter = kernels.sky_of(
-            self.level_adu, self.scatter_adu, self.tile_height_px, self.tile_width_px, x.ravel(), y.ravel()
+        (x0, x1), fx = _between(np.asarray(x_px, np.float64), self.level_adu.shape[1], self.tile_width_px)
+        (y0, y1), fy = _between(np.asarray(y_px, np.float64), self.level_adu.shape[0], self.tile_height_px)
+        level, scatter = (
+            _mix(_mix(v[y0, x0], v[y1, x0], gy), _mix(v[y0, x1], v[y1, x1], gy), gx)
+            for v, gx, gy in (
+                (self.level_adu, fx, fy),
+                (self.scatter_adu, np.clip(fx, 0.0, 1.0), np.clip(fy, 0.0, 1.0)),
+            )
         )
-        return level.reshape(x.shape), scatter.reshape(x.shape)
+        return level, scatter
 
-    def threshold(self, x_px: Floats, y_px: Floats, n_scatters: float) -> Floats:
-        """Give level + n_scatters·scatter (ADU) on the grid of x (nx,) and y (ny,), shape (ny, nx), as `at` would."""
-        ny, nx = self.level_adu.shape
-        x0, x1, fx = _between(x_px, nx, self.tile_width_px)
-        y0, y1, fy = _between(y_px, ny, self.tile_height_px)
-        total = np.zeros((len(y_px), len(x_px)))
-        for values, gx, gy in (
-            (self.level_adu, fx, fy[:, None]),
-            (n_scatters * self.scatter_adu, np.clip(fx, 0.0, 1.0), np.clip(fy, 0.0, 1.0)[:, None]),
-        ):
-            rows = values[y0] + gy * (values[y1] - values[y0])
-            left = rows[:, x0]
-            total += left + gx * (rows[:, x1] - left)
-        return total
+    def between(self, shape: tuple[int, int]) -> tuple[tuple[Integers, Floats], tuple[Integers, Floats]]:
+        """Say for each row and for each column of a frame between which tiles (2, n) it lies, and how far (n,)."""
+        (ny, nx), (height, width) = self.level_adu.shape, shape
+        return _between_pixels(height, ny, self.tile_height_px), _between_pixels(width, nx, self.tile_width_px)
 
 
 def background(pixels: Pixels) -> Background:
@@ -120,8 +117,8 @@ def background(pixels: Pixels) -> Background:
     if not known.any():
         zeros = np.zeros((ny, nx))
         return Background(zeros, zeros + 1.0, width, height, np.nan, np.nan)
-    level_around = kernels.median_around(np.where(known, level, np.nan), median(level[known]))
-    scatter_around = kernels.median_around(np.where(known, scatter, np.nan), median(scatter[known]))
+    level_around = frame_kernels.median_around(np.where(known, level, np.nan), median(level[known]))
+    scatter_around = frame_kernels.median_around(np.where(known, scatter, np.nan), median(scatter[known]))
     odd = ~known | (np.abs(level - level_around) > 3.0 * scatter_around)
     level = np.where(odd, level_around, level)
     # A frame without noise still needs a positive scale for thresholds.
@@ -129,15 +126,23 @@ def background(pixels: Pixels) -> Background:
     return Background(level, np.maximum(scatter_around, floor), width, height, median(level), median(scatter))
 
 
-def _between(position: Floats, n: int, tile_px: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
+def _mix(low: Floats, high: Floats, part: Floats) -> Floats:
+    return low + part * (high - low)
+
+
+def _between(position: Floats, n: int, tile_px: int) -> tuple[Integers, Floats]:
     """Give the tiles on both sides of positions along one axis, and how far between them the positions lie."""
     place = (position + 0.5) / tile_px - 0.5
-    first = np.clip(np.floor(place), 0, max(n - 2, 0)).astype(np.intp)
-    second = np.minimum(first + 1, n - 1)
-    return first, second, np.clip(place - first, -1.0, 2.0)
+    first = np.clip(np.floor(place), 0, max(n - 2, 0)).astype(np.int64)
+    return np.stack([first, np.minimum(first + 1, n - 1)]), np.clip(place - first, -1.0, 2.0)
+
+
+@lru_cache(maxsize=16)
+def _between_pixels(n_pixels: int, n: int, tile_px: int) -> tuple[Integers, Floats]:
+    return _between(np.arange(n_pixels, dtype=np.float64), n, tile_px)
 
 
 def _clipped(values: NDArray[Any]) -> tuple[Floats, Floats]:
     """Give the clipped median and scatter of each row, NaN where fewer than nine values are finite."""
-    level, scatter = kernels.clipped(np.sort(values, axis=1), _N_CLIPS, _CLIP, _MIN_SAMPLES)
+    level, scatter = frame_kernels.clipped(np.sort(values, axis=1), _N_CLIPS, _CLIP, _MIN_SAMPLES)
     return level, scatter

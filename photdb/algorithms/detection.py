@@ -8,18 +8,17 @@ star is again about three pixels wide, so that a doughnut is one star and not se
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from photdb.algorithms import kernels
+from photdb.algorithms import star_kernels
 from photdb.algorithms.background import Background, background
 from photdb.algorithms.median import median
 from photdb.algorithms.shapes import FWHM_PER_SIGMA, MIN_SIGMA_PX, measure_saturated, measure_shapes, stamp_radius
 
-_BAND_PX: Final = 32  # rows that share a threshold,
-_STRIP_PX: Final = 8  # and columns that do
 _PIXEL_SIGMAS: Final = 3.0  # a star's highest pixel exceeds the sky by this much
 _RING_PX: Final = 7  # from a candidate to its surroundings; opposite points are half the list apart
 _TURN: Final = np.arange(16) * np.pi / 8
@@ -28,6 +27,7 @@ _MIN_AROUND: Final = 1.4  # sum of the eight neighbours over the highest pixel: 
 _MIN_ACROSS: Final = 0.45  # a hot pair; and sum of two opposite neighbours, 0 for a bad column;
 _MIN_ACROSS_RIM: Final = 0.2  # across the rim of a binned doughnut
 _MAX_RIDGE: Final = 0.5  # height of two opposite points of the ring
+_REACH_FWHM: Final = 3.0  # farther apart, stars are two
 _VALLEY: Final = 0.75  # between two stars the light falls below this part of the fainter's height
 _MAX_ELLIPTICITY: Final = 0.92  # (a² - b²) / (a² + b²) of a star as long as five times its width
 _MIN_WIDTH_PX: Final = 0.5  # sigma: the least that any light spread over pixels has
@@ -78,16 +78,23 @@ class Stars:
 
 @dataclass(frozen=True, slots=True)
 class _Candidates:
-    """Local maxima of an image, brightest first: position, sky, height of the 3 x 3 mean above it, if saturated."""
+    """Local maxima of an image, by y, then x: position, sky, height of the 3 x 3 mean above it, if saturated."""
 
-    x: Integers
-    y: Integers
+    x: Floats  # whole numbers
+    y: Floats
     sky: Floats
     height: Floats
     full: Booleans
 
     def __getitem__(self, chosen: Booleans | Integers) -> _Candidates:
         return _Candidates(self.x[chosen], self.y[chosen], self.sky[chosen], self.height[chosen], self.full[chosen])
+
+    def by_height(self) -> Integers:
+        """Give their order, the highest first; of those that agree to 1e-7 the first stays before the others."""
+        # Keys of which no two are equal, made of positive floats whose bits are in their order: any sort will do.
+        keys = np.arange(len(self.x)) - (self.height.astype(np.float32).view(np.int32).astype(np.int64) << 32)
+        order: Integers = np.sort(keys) & 0xFFFFFFFF
+        return order
 
 
 def detect_stars(
@@ -137,39 +144,42 @@ def detect_stars(
     full_adu = np.inf if saturation_adu is None else saturation_adu
     image, binning = np.ascontiguousarray(pixels), 1
     found = _candidates(image, sky, n_sigmas, full_adu, _MIN_ACROSS)
-    fwhm = _typical_fwhm(image, found, sky.background_scatter_adu)
-    if min(pixels.shape) >= _MIN_BINNED_PX and (fwhm > _BIN_ABOVE_FWHM_PX or len(found.x) == 0):
-        binning = round(fwhm / _BINNED_FWHM_PX) if len(found.x) else _BLIND_BINNING
+    order = found.by_height()
+    fwhm = _typical_fwhm(image, found, order, sky.background_scatter_adu)
+    if min(pixels.shape) >= _MIN_BINNED_PX and (fwhm > _BIN_ABOVE_FWHM_PX or len(order) == 0):
+        binning = round(fwhm / _BINNED_FWHM_PX) if len(order) else _BLIND_BINNING
         image = _binned(pixels, binning)
         sky = background(image)
         found = _candidates(image, sky, n_sigmas, full_adu, _MIN_ACROSS_RIM)
-        fwhm = _typical_fwhm(image, found, sky.background_scatter_adu)
+        order = found.by_height()
+        fwhm = _typical_fwhm(image, found, order, sky.background_scatter_adu)
     sigma = max(fwhm / FWHM_PER_SIGMA, MIN_SIGMA_PX)
-    found = _distinct(image, found, fwhm, margin=stamp_radius(sigma))
+    order = order[_distinct(image, found, fwhm, margin=stamp_radius(sigma))[order]]
+    place = np.stack([found.x[order], found.y[order]])
     # More than asked for are measured: enough remain when some turn out to be no stars.
-    measured = _spread(found.x, found.y, image.shape, max_stars + max_stars // 3)
-    spot_x, spot_y, spot_sky, full = found.x[measured], found.y[measured], found.sky[measured], found.full[measured]
+    measured = _spread(*place, image.shape, max_stars + max_stars // 3)
+    spot = order[measured]
+    spot_x, spot_y, spot_sky, full = found.x[spot], found.y[spot], found.sky[spot], found.full[spot]
     shapes = np.empty((len(measured), 6))
     n_turns = 3 if binning == 1 else 8  # wide stars may be hollow, their highest pixels far from the centre
     shapes[~full], sigma = measure_shapes(image, spot_x[~full], spot_y[~full], spot_sky[~full], sigma, n_turns=n_turns)
     if full.any():
         shapes[full] = measure_saturated(image, spot_x[full], spot_y[full], spot_sky[full], sigma, full_adu)
     good = _starlike(shapes, full, sigma)
-    place = np.column_stack([found.x, found.y]).astype(np.float64)
-    place[measured] = np.where(good[:, None], shapes[:, :2], np.nan)
-    place = place[~np.isnan(place[:, 0])]
+    place[:, measured] = np.where(good, shapes.T[:2], np.nan)
+    place = place[:, ~np.isnan(place[0])]
     shapes = shapes[good]
-    shapes = shapes[np.lexsort((shapes[:, 0], shapes[:, 1], -shapes[:, 2]))]
+    shapes = shapes[np.argsort(-shapes[:, 2], kind="stable")]
     chosen = np.sort(_spread(shapes[:, 0], shapes[:, 1], image.shape, max_stars))
     x, y, flux, xx, yy, xy = shapes[chosen].T
-    x, y, found_x, found_y = (binning * (value + 0.5) - 0.5 for value in (x, y, *place.T))
+    x, y, found_x, found_y = (binning * (value + 0.5) - 0.5 for value in (x, y, *place))
     flux = flux * binning**2
     # A bin's own width is no part of the star's.
     pixel = (binning**2 - 1) / 12.0
     half_trace, half_difference = binning**2 * 0.5 * (xx + yy) - pixel, binning**2 * np.hypot(0.5 * (xx - yy), xy)
     major = np.maximum(half_trace + half_difference, 0.1)
     minor = np.maximum(half_trace - half_difference, 0.05 * major)
-    peak = _peaks(pixels, x, y, binning * fwhm)
+    peak = star_kernels.highest(np.ascontiguousarray(pixels), x, y, max(1, round(0.5 * binning * fwhm)))
     return Stars(
         x_px=x,
         y_px=y,
@@ -185,41 +195,45 @@ def detect_stars(
 
 def _candidates(image: Pixels, sky_map: Background, n_sigmas: float, full_adu: float, min_across: float) -> _Candidates:
     """Find the local maxima of an image that are significant over 3 x 3 pixels and not sharper than a star can be."""
-    height, width = image.shape
-    bands = (np.arange(-(-height // _BAND_PX)) + 0.5) * _BAND_PX - 0.5
-    strips = (np.arange(-(-width // _STRIP_PX)) + 0.5) * _STRIP_PX - 0.5
-    limits = sky_map.threshold(strips, bands, _PIXEL_SIGMAS)
-    if image.dtype.kind != "f":
-        info = np.iinfo(image.dtype)
-        limits = np.clip(np.floor(limits), info.min, info.max)
-    limits = np.ascontiguousarray(np.repeat(limits.astype(image.dtype), _STRIP_PX, axis=1)[:, :width])
-    found = kernels.candidates(
+    (tiles_y, part_y), (tiles_x, part_x) = sky_map.between(image.shape)
+    lowest, highest = _range_of(image.dtype)
+    found = star_kernels.candidates(
         image,
-        limits,
-        _BAND_PX,
+        lowest,
+        highest,
         sky_map.level_adu,
         sky_map.scatter_adu,
-        sky_map.tile_height_px,
-        sky_map.tile_width_px,
+        tiles_y,
+        part_y,
+        tiles_x,
+        part_x,
         _RING,
+        _PIXEL_SIGMAS,
         n_sigmas,
         full_adu,
         _MAX_RIDGE,
         _MIN_AROUND,
         min_across,
     )
-    # Brightest first; ties stay in the order of y, then x.
-    x, y, sky, height_adu, full = found[np.argsort(-found[:, 3], kind="stable")].T.copy()
-    return _Candidates(x.astype(np.intp), y.astype(np.intp), sky, height_adu, full != 0)
+    x, y, sky, height, full = found.T.copy()
+    return _Candidates(x, y, sky, height, full != 0)
 
 
-def _typical_fwhm(image: Pixels, found: _Candidates, scatter_adu: float) -> float:
-    """Give the FWHM (px) of the brightest candidates of all parts of the image, roughly."""
-    if len(found.x) == 0:
+@lru_cache
+def _range_of(dtype: np.dtype[Any]) -> tuple[Any, Any]:
+    """Give the lowest and the highest value of a type."""
+    info = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
+    return info.min, info.max
+
+
+def _typical_fwhm(image: Pixels, found: _Candidates, order: Integers, scatter_adu: float) -> float:
+    """Give the FWHM (px) of the brightest candidates of all parts of the image, roughly; `order` is theirs by height."""
+    if len(order) == 0:
         return _BINNED_FWHM_PX
-    usable = np.flatnonzero(~found.full) if not found.full.all() else np.arange(len(found.x))
-    best = found[usable[_spread(found.x[usable], found.y[usable], image.shape, 25)]]
-    stamps = kernels.cut(image, best.x, best.y, best.sky, _PROFILE_PX) / best.height[:, None, None]
+    if not found.full.all():
+        order = order[~found.full[order]]
+    best = found[order[_spread(found.x[order], found.y[order], image.shape, 25)]]
+    stamps = star_kernels.cut(image, best.x, best.y, best.sky, _PROFILE_PX) / best.height[:, None, None]
     # The median of all stamps needs no bright stars, and neighbours do not enter.
     ordered = np.sort(stamps.reshape(len(stamps), -1), axis=0)
     stack = 0.5 * (ordered[(len(stamps) - 1) // 2] + ordered[len(stamps) // 2])
@@ -232,7 +246,7 @@ def _typical_fwhm(image: Pixels, found: _Candidates, scatter_adu: float) -> floa
     # The maxima of doughnuts lie on their rims: there the area above half the height says more.
     clear = best.height > 6.0 * scatter_adu
     if clear.any():
-        area = median(np.count_nonzero(stamps[clear] > 0.5, axis=(1, 2)))
+        area = median((stamps[clear] > 0.5).reshape(-1, stamps[0].size).sum(axis=1))
         if np.sqrt(4.0 / np.pi * area) > 1.5 * fwhm:
             fwhm = float(np.sqrt(4.0 / np.pi * area))
     return min(fwhm, 2.0 * _PROFILE_PX)
@@ -251,24 +265,12 @@ def _binned(pixels: Pixels, binning: int) -> Pixels:
     return total
 
 
-def _distinct(image: Pixels, found: _Candidates, fwhm: float, margin: int) -> _Candidates:
-    """Leave out what is joined to something brighter (nearer than a FWHM, no valley between) or near the edge."""
+def _distinct(image: Pixels, found: _Candidates, fwhm: float, margin: int) -> Booleans:
+    """Say what is not joined to something brighter (nearer than a FWHM, no valley between) nor near the edge."""
     height, width = image.shape
-    alone = (found.x >= margin) & (found.x < width - margin) & (found.y >= margin) & (found.y < height - margin)
-    bright, faint = _pairs(found.x, found.y, 3.0 * fwhm)
-    x, y = found.x[faint], found.y[faint]
-    dx, dy = found.x[bright] - x, found.y[bright] - y
-    way = np.array([[0.25], [0.5], [0.75]])
-    valley = image[np.rint(y + way * dy).astype(np.intp), np.rint(x + way * dx).astype(np.intp)].min(axis=0)
-    joined = (dx**2 + dy**2 < fwhm**2) | (valley - found.sky[faint] > _VALLEY * found.height[faint])
-    alone[faint[joined]] = False
-    return found[alone]
-
-
-def _pairs(x: NDArray[Any], y: NDArray[Any], reach_px: float) -> tuple[Integers, Integers]:
-    """Give all pairs of places no farther apart than this: the indices of the first and of the second of each."""
-    first, second = kernels.pairs_within(x.astype(np.float64), y.astype(np.float64), np.argsort(y), reach_px).T
-    return first, second
+    x, y, reach = found.x, found.y, _REACH_FWHM * fwhm
+    inside = (x >= margin) & (x < width - margin) & (y >= margin) & (y < height - margin)
+    return inside & ~star_kernels.joined(image, x, y, found.sky, found.height, fwhm, reach, _VALLEY)
 
 
 def _spread(x: NDArray[Any], y: NDArray[Any], shape: tuple[int, int], n: int) -> Integers:
@@ -277,7 +279,7 @@ def _spread(x: NDArray[Any], y: NDArray[Any], shape: tuple[int, int], n: int) ->
         return np.arange(len(x))
     side = float(np.sqrt(shape[0] * shape[1] / _N_CELLS))
     n_down, n_across = (int(length // side) + 1 for length in shape)
-    return kernels.spread(x.astype(np.float64), y.astype(np.float64), side, n_across, n_down, n)
+    return star_kernels.spread(x, y, side, n_across, n_down, n)
 
 
 def _starlike(shapes: Floats, full: Booleans, sigma: float) -> Booleans:
@@ -294,20 +296,4 @@ def _starlike(shapes: Floats, full: Booleans, sigma: float) -> Booleans:
         good &= full | (
             (np.hypot(e1 - middle1, e2 - middle2) < _MAX_UNLIKE) & (width > 0.6 * middle) & (width < 2.0 * middle)
         )
-    place = np.flatnonzero(good)
-    place = place[np.lexsort((x[place], y[place], -flux[place]))]
-    good[place[_pairs(x[place], y[place], FWHM_PER_SIGMA * sigma)[1]]] = False
-    return good
-
-
-def _peaks(pixels: Pixels, x: Floats, y: Floats, fwhm: float) -> Floats:
-    """Give the highest finite pixel within half a FWHM of each position."""
-    radius = max(1, round(0.5 * fwhm))
-    offset = np.arange(-radius, radius + 1)
-    height, width = pixels.shape
-    rows = np.clip(np.rint(y).astype(np.intp)[:, None] + offset, 0, height - 1)
-    columns = np.clip(np.rint(x).astype(np.intp)[:, None] + offset, 0, width - 1)
-    stamps = pixels[rows[:, :, None], columns[:, None, :]].astype(np.float64)
-    stamps[~np.isfinite(stamps)] = -np.inf
-    peaks: Floats = stamps.max(axis=(1, 2))
-    return peaks
+    return good & ~star_kernels.repeated(np.where(good, x, np.nan), y, flux, FWHM_PER_SIGMA * sigma)

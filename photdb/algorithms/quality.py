@@ -1,6 +1,7 @@
 """The quality of a frame: dynamic range, background and its scatter, non-uniformity, number and shape of its stars."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -129,15 +130,16 @@ def _nonuniformity(sky: Background) -> float:
     """Give the highest minus the lowest median level of 3 x 3 areas of tiles."""
     if np.isnan(sky.background_adu):
         return np.nan
-    level = sky.level_adu
-    areas = [area for band in _split(level) for area in _split(band.T)]
-    medians = [median(area) for area in areas]
+    rows, columns = (_parts(n) for n in sky.level_adu.shape)
+    medians = [median(sky.level_adu[row, column]) for row in rows for column in columns]
     return max(medians) - min(medians)
 
 
-def _split(level: Floats) -> list[Floats]:
-    """Split an array along its first axis into three parts, or as many as it is long."""
-    return np.array_split(level, min(len(level), _N_AREAS))
+@lru_cache
+def _parts(n: int) -> list[slice]:
+    """Split n tiles into three parts, or as many as there are."""
+    parts = np.array_split(np.arange(n), min(n, _N_AREAS))
+    return [slice(int(part[0]), int(part[-1]) + 1) for part in parts]
 
 
 def _inside(x_px: Floats, y_px: Floats, region: tuple[int, int, int, int]) -> NDArray[np.bool_]:

@@ -12,15 +12,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from photdb.algorithms import kernels
-from photdb.algorithms.median import median
+from photdb.algorithms import star_kernels
 
 FWHM_PER_SIGMA: Final = 2.354820045030949
 MIN_SIGMA_PX: Final = 0.9  # narrower windows are not resolved by whole pixels
 _N_TURNS_FULL: Final = 6
 
 Floats = NDArray[np.float64]
-Integers = NDArray[np.intp]
 
 
 def stamp_radius(sigma_px: float) -> int:
@@ -29,7 +27,7 @@ def stamp_radius(sigma_px: float) -> int:
 
 
 def measure_shapes(
-    image: NDArray[Any], x: Integers, y: Integers, sky_adu: Floats, sigma_px: float, *, n_turns: int = 3
+    image: NDArray[Any], x: Floats, y: Floats, sky_adu: Floats, sigma_px: float, *, n_turns: int = 3
 ) -> tuple[Floats, float]:
     """Measure stars in windows as wide as they are.
 
@@ -38,7 +36,7 @@ def measure_shapes(
     image : array (H, W)
         Pixels (ADU).
     x, y : arrays (n,)
-        Highest pixels.
+        Highest pixels, whole numbers.
     sky_adu : array (n,)
         Sky to subtract.
     sigma_px : float
@@ -61,45 +59,34 @@ def measure_shapes(
     centre is the windowed position of SExtractor. Its error is the least possible where the sky dominates, and 4/3 of
     that where the star does.
     """
-    stamps = kernels.cut(image, x, y, sky_adu, stamp_radius(sigma_px))
+    stamps = star_kernels.cut(image, x, y, sky_adu, stamp_radius(sigma_px))
     widest = 0.5 * stamp_radius(sigma_px)
-    dx, dy = np.zeros(len(x)), np.zeros(len(x))
-    for turn in range(n_turns):
-        total, x_sum, y_sum, *covariance = kernels.window_moments(stamps, dx, dy, np.full(len(x), sigma_px))
-        window = sigma_px
-        xx, yy, xy = (value[~np.isnan(covariance[0])] for value in covariance)
-        if turn < n_turns - 1 and len(xx):
-            sigma_px = min(max(median((xx * yy - xy * xy) ** 0.25), MIN_SIGMA_PX), widest)
-        # The mean in the window lies half-way between its centre and a star as wide as the window.
-        positive = np.where(total > 0.0, total, np.inf)
-        dx += np.clip(2.0 * x_sum / positive, -1.0, 1.0)
-        dy += np.clip(2.0 * y_sum / positive, -1.0, 1.0)
-    shapes = np.column_stack([x + dx, y + dy, 2.0 * total, *covariance])
-    shapes[np.hypot(dx, dy) > max(2.0, FWHM_PER_SIGMA * window), 3:] = np.nan
-    return shapes, window
+    dx, dy = np.zeros((2, len(x)))
+    sigma = np.full(len(x), sigma_px)
+    # The mean in the window lies half-way between its centre and a star as wide as the window.
+    found = star_kernels.windowed(stamps, dx, dy, sigma, n_turns, 2.0, 1.0, MIN_SIGMA_PX, widest)
+    window = float(sigma[0]) if len(x) else sigma_px
+    found[np.hypot(dx, dy) > max(2.0, FWHM_PER_SIGMA * window), 1:] = np.nan
+    return np.column_stack([x + dx, y + dy, 2.0 * found[:, 0], found[:, 1:]]), window
 
 
 def measure_saturated(
-    image: NDArray[Any], x: Integers, y: Integers, sky_adu: Floats, sigma_px: float, full_adu: float
+    image: NDArray[Any], x: Floats, y: Floats, sky_adu: Floats, sigma_px: float, full_adu: float
 ) -> Floats:
     """Measure saturated stars as `measure_shapes` does others, in windows as wide as their plateaus.
 
     Charge that runs along columns or rows makes several maxima of one star: those from which full pixels lead,
     straight along both axes, to a brighter one have no covariance (NaN).
     """
-    stamps = kernels.cut(image, x, y, sky_adu, 3 * stamp_radius(sigma_px))
+    stamps = star_kernels.cut(image, x, y, sky_adu, 3 * stamp_radius(sigma_px))
     top = (full_adu - sky_adu)[:, None, None]
     area = np.count_nonzero(stamps > 0.5 * top, axis=(1, 2))
     own = np.maximum(sigma_px, np.sqrt(area / np.pi))
     stamps = np.minimum(stamps, top)
-    dx, dy = np.zeros(len(x)), np.zeros(len(x))
-    for turn in range(_N_TURNS_FULL + 1):
-        total, x_sum, y_sum, *covariance = kernels.window_moments(stamps, dx, dy, own)
-        if turn < _N_TURNS_FULL:
-            positive = np.where(total > 0.0, total, np.inf)
-            dx += x_sum / positive
-            dy += y_sum / positive
-    flux = 2.0 * total
+    dx, dy = np.zeros((2, len(x)))
+    star_kernels.windowed(stamps, dx, dy, own, _N_TURNS_FULL, 1.0, np.inf, 0.0, 0.0)
+    found = star_kernels.windowed(stamps, dx, dy, own, 1, 0.0, 0.0, 0.0, 0.0)
+    flux = 2.0 * found[:, 0]
     rank = np.lexsort((x, y, -flux))
     bright, faint = (rank[k] for k in np.triu_indices(len(rank), 1))
     height, width = image.shape
@@ -107,9 +94,10 @@ def measure_saturated(
         np.clip(np.rint(c[bright]), 0, n - 1).astype(np.intp) for c, n in ((x + dx, width), (y + dy, height))
     )
     way = np.linspace(0.0, 1.0, 25)[:, None]
+    x, y = x.astype(np.intp), y.astype(np.intp)
     along_x = np.rint(x[faint] + way * (to_x - x[faint])).astype(np.intp)
     along_y = np.rint(y[faint] + way * (to_y - y[faint])).astype(np.intp)
     lowest = np.minimum(image[along_y, x[faint]], image[to_y, along_x]).min(axis=0)
-    shapes = np.column_stack([x + dx, y + dy, flux, *covariance])
+    shapes = np.column_stack([x + dx, y + dy, flux, found[:, 1:]])
     shapes[faint[lowest >= 0.9 * full_adu], 3:] = np.nan
     return shapes

@@ -1,9 +1,10 @@
 """Where work on frames runs: in this process, in a pool of processes, or on a Dask cluster; results come in order.
 
 Everything behind it is a `concurrent.futures.Executor`, and what happens when workers die is written once for all.
-Workers compute and read frames; only the calling process writes to the project.
+Workers compute and read frames; only the calling process writes to the project. It works, too, until they are ready.
 """
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -22,7 +23,7 @@ from photdb.executors.cluster import KEPT, Cluster
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-#: Shorter work is done in this process: a pool takes 0.3 s to start, so that two processes gain from twice that on.
+#: Shorter work is done in this process, which also works while a pool starts, for 0.3 s.
 POOL_START_S = 0.6
 #: So often a cluster is asked whether it has workers at all, while a result is waited for.
 _LOOK_S = 5.0
@@ -53,6 +54,7 @@ class Workers:
         self._preload = list(preload)
         self._executor: Executor | None = None
         self._cluster: Cluster | None = None
+        self._starts: list[Future[Any]] = []  # what the processes of a pool do first
         _keep_freed_memory()
 
     def prepare(self, estimate_s: float) -> None:
@@ -92,6 +94,9 @@ class Workers:
         try:
             # A window, not all at once: results must not pile up in memory faster than they are saved.
             for task in tasks:
+                if not waiting and not self._ready():  # a pool takes a while to start: this process need not stand idle
+                    yield function(task)
+                    continue
                 waiting.append((task, self._submit(function, task)))
                 if len(waiting) >= 3 * self.n_workers:
                     yield self._first(function, waiting)
@@ -152,9 +157,12 @@ class Workers:
                 raise PhotdbError(f"the Dask cluster at {self.scheduler} has no workers any more: {KEPT}")
         return future.result()
 
+    def _ready(self) -> bool:
+        return any(start.done() for start in self._starts) or not self._starts
+
     def _start(self) -> None:
         if self.scheduler is None:
-            self._executor = _pool(self.n_workers, self._preload)
+            self._executor, self._starts = _pool(self.n_workers, self._preload)
             return
         self._executor = self._cluster = Cluster(self.scheduler)
         self.n_workers = self._cluster.n_threads()
@@ -174,12 +182,11 @@ class Workers:
 
 
 # --- a pool of processes ----------------------------------------------------------------------------------------------
-def _pool(n_workers: int, preload: list[str]) -> Executor:
+def _pool(n_workers: int, preload: list[str]) -> tuple[Executor, list[Future[Any]]]:
     with _calm():
         pool = ProcessPoolExecutor(n_workers, mp_context=_context(preload), initializer=_start_worker)
-        for _ in range(n_workers):
-            pool.submit(int)  # starts the processes now, in this environment
-    return pool
+        starts = [pool.submit(int) for _ in range(n_workers)]  # starts the processes now, in this environment
+    return pool, starts
 
 
 def _context(preload: list[str]) -> Any:
@@ -222,6 +229,7 @@ def _start_worker() -> None:
     # Ctrl-C reaches the whole group of processes; the main one decides and tells the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    gc.set_threshold(100_000)  # results are arrays and numbers, with no cycles to be looked for
     _keep_freed_memory()
 
 

@@ -70,12 +70,13 @@ def test_background_follows_a_gradient_to_the_edges():
     assert sky.background_scatter_adu == pytest.approx(20.0, rel=0.03)
 
 
-def test_threshold_is_level_plus_scatters_everywhere():
+def test_tables_of_rows_and_columns_say_what_positions_do():
     rng = np.random.default_rng(3)
     sky = Background(rng.normal(100, 20, (5, 7)), rng.uniform(1, 5, (5, 7)), 61, 64, 100.0, 3.0)
-    x, y = np.array([0.0, 20.0, 211.4, 426.0]), np.array([0.0, 33.3, 319.0])
-    level, scatter = sky.at(*np.meshgrid(x, y))
-    np.testing.assert_allclose(sky.threshold(x, y, 3.0), level + 3.0 * scatter, rtol=1e-12)
+    (tiles_y, part_y), (tiles_x, part_x) = sky.between((320, 427))
+    rows = (1 - part_y)[:, None] * sky.level_adu[tiles_y[0]] + part_y[:, None] * sky.level_adu[tiles_y[1]]
+    level = (1 - part_x) * rows[:, tiles_x[0]] + part_x * rows[:, tiles_x[1]]
+    np.testing.assert_allclose(level, sky.at(*np.meshgrid(np.arange(427), np.arange(320)))[0], rtol=1e-12)
 
 
 def test_map_is_exact_at_the_centres_of_tiles():
