@@ -301,15 +301,14 @@ def joined(const number[:, ::1] image, const double[::1] x, const double[::1] y,
     cdef bint together
     out = np.zeros(n, np.bool_)
     cdef uint8_t[::1] mark = out.view(np.uint8)
-    cdef int32_t[::1] last = np.empty(width, np.int32)  # of the maxima so far in each column,
+    cdef int32_t[::1] last = np.full(width, -1, np.int32)  # of the maxima so far in each column,
     cdef int32_t[::1] last_y = np.full(width, -(2**30), np.int32)  # where that is,
     cdef int32_t[::1] previous = np.empty(n, np.int32)  # and in that column the one before each
-    cdef int32_t far = <int32_t>reach, lowest, first_column, last_column
+    cdef int32_t far = <int32_t>reach, here, lowest
     with nogil:
         for i in range(n):
-            lowest, column = <int32_t>y[i] - far, <Py_ssize_t>x[i]
-            first_column, last_column = max(column - far, 0), min(column + far, width - 1)
-            for column in range(first_column, last_column + 1):
+            here, lowest = <int32_t>x[i], <int32_t>y[i] - far
+            for column in range(max(here - far, 0), min(here + far + 1, width)):
                 if last_y[column] < lowest:
                     continue
                 j = last[column]
@@ -327,9 +326,8 @@ def joined(const number[:, ::1] image, const double[::1] x, const double[::1] y,
                             together = together and light - sky[faint] > valley * height[faint]
                         mark[faint] = together
                     j = previous[j]
-            column = <Py_ssize_t>x[i]
-            previous[i] = last[column] if last_y[column] >= 0 else -1
-            last[column], last_y[column] = i, <int32_t>y[i]
+            previous[i] = last[here]
+            last[here], last_y[here] = i, <int32_t>y[i]
     return out
 
 
