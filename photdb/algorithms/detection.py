@@ -157,7 +157,7 @@ def detect_stars(
     order = order[_distinct(image, found, fwhm, margin=stamp_radius(sigma))[order]]
     place = np.stack([found.x[order], found.y[order]])
     # More than asked for are measured: enough remain when some turn out to be no stars.
-    measured = _spread(*place, image.shape, max_stars + max_stars // 3)
+    measured = _spread(place[0], place[1], image.shape, max_stars + max_stars // 3)
     spot = order[measured]
     spot_x, spot_y, spot_sky, full = found.x[spot], found.y[spot], found.sky[spot], found.full[spot]
     shapes = np.empty((len(measured), 6))
@@ -227,7 +227,7 @@ def _range_of(dtype: np.dtype[Any]) -> tuple[Any, Any]:
 
 
 def _typical_fwhm(image: Pixels, found: _Candidates, order: Integers, scatter_adu: float) -> float:
-    """Give the FWHM (px) of the brightest candidates of all parts of the image, roughly; `order` is theirs by height."""
+    """Give the FWHM (px) of the brightest candidates of all parts of the image, roughly; `order` is by height."""
     if len(order) == 0:
         return _BINNED_FWHM_PX
     if not found.full.all():
@@ -269,8 +269,9 @@ def _distinct(image: Pixels, found: _Candidates, fwhm: float, margin: int) -> Bo
     """Say what is not joined to something brighter (nearer than a FWHM, no valley between) nor near the edge."""
     height, width = image.shape
     x, y, reach = found.x, found.y, _REACH_FWHM * fwhm
-    inside = (x >= margin) & (x < width - margin) & (y >= margin) & (y < height - margin)
-    return inside & ~star_kernels.joined(image, x, y, found.sky, found.height, fwhm, reach, _VALLEY)
+    inside: Booleans = (x >= margin) & (x < width - margin) & (y >= margin) & (y < height - margin)
+    inside &= ~star_kernels.joined(image, x, y, found.sky, found.height, fwhm, reach, _VALLEY)
+    return inside
 
 
 def _spread(x: NDArray[Any], y: NDArray[Any], shape: tuple[int, int], n: int) -> Integers:
