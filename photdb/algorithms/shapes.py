@@ -7,6 +7,7 @@ weighted moments, and a window as wide as the stars gives them nearly as well as
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -17,6 +18,8 @@ from photdb.algorithms import star_kernels
 FWHM_PER_SIGMA: Final = 2.354820045030949
 MIN_SIGMA_PX: Final = 0.9  # narrower windows are not resolved by whole pixels
 _N_TURNS_FULL: Final = 6
+#: Where pixels are looked at on the way between two stars: first half-way only, where nearly all pairs have sky.
+_WAYS: Final = (np.array([[0.5]]), np.linspace(0.0, 1.0, 25)[:, None])
 
 Floats = NDArray[np.float64]
 
@@ -70,6 +73,12 @@ def measure_shapes(
     return np.column_stack([x + dx, y + dy, 2.0 * found[:, 0], found[:, 1:]]), window
 
 
+@lru_cache(maxsize=64)
+def _pairs(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    first, second = np.triu_indices(n, 1)
+    return first, second
+
+
 def measure_saturated(
     image: NDArray[Any], x: Floats, y: Floats, sky_adu: Floats, sigma_px: float, full_adu: float
 ) -> Floats:
@@ -88,15 +97,15 @@ def measure_saturated(
     found = star_kernels.windowed(stamps, dx, dy, own, 1, 0.0, 0.0, 0.0, 0.0)
     flux = 2.0 * found[:, 0]
     rank = np.lexsort((x, y, -flux))
-    bright, faint = (rank[k] for k in np.triu_indices(len(rank), 1))
+    bright, faint = (rank[k] for k in _pairs(len(rank)))
     height, width = image.shape
     x_at, y_at = x.astype(np.intp), y.astype(np.intp)
     to_x, to_y = (np.clip(np.rint(c), 0, n - 1).astype(np.intp) for c, n in ((x + dx, width), (y + dy, height)))
     full = np.ones(len(faint), bool)
-    for way in (np.array([0.5]), np.linspace(0.0, 1.0, 25)):  # nearly all pairs have sky half-way
+    for way in _WAYS:
         a, b = faint[full], bright[full]
-        along_x = np.rint(x_at[a] + way[:, None] * (to_x[b] - x_at[a])).astype(np.intp)
-        along_y = np.rint(y_at[a] + way[:, None] * (to_y[b] - y_at[a])).astype(np.intp)
+        along_x = np.rint(x_at[a] + way * (to_x[b] - x_at[a])).astype(np.intp)
+        along_y = np.rint(y_at[a] + way * (to_y[b] - y_at[a])).astype(np.intp)
         lowest = np.minimum(image[along_y, x_at[a]], image[to_y[b], along_x]).min(axis=0)
         full[full] = lowest >= 0.9 * full_adu
     shapes = np.column_stack([x + dx, y + dy, flux, found[:, 1:]])
