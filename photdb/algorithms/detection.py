@@ -32,6 +32,8 @@ _VALLEY: Final = 0.75  # between two stars the light falls below this part of th
 _MAX_ELLIPTICITY: Final = 0.92  # (a² - b²) / (a² + b²) of a star as long as five times its width
 _MIN_WIDTH_PX: Final = 0.5  # sigma: the least that any light spread over pixels has
 _MAX_UNLIKE: Final = 0.6  # difference of ellipticities, as vectors, from the median
+_LEAST_WIDTH: Final = 0.6  # and width, in units of the median
+_MOST_WIDTH: Final = 2.0
 _BIN_ABOVE_FWHM_PX: Final = 5.5
 _BINNED_FWHM_PX: Final = 3.0
 _BLIND_BINNING: Final = 3  # tried when nothing is found in the frame itself
@@ -165,9 +167,21 @@ def detect_stars(
     shapes[~full], sigma = measure_shapes(image, spot_x[~full], spot_y[~full], spot_sky[~full], sigma, n_turns=n_turns)
     if full.any():
         shapes[full] = measure_saturated(image, spot_x[full], spot_y[full], spot_sky[full], sigma, full_adu)
-    good = _starlike(shapes, full, sigma)
-    place[:, measured] = np.where(good, shapes.T[:2], np.nan)
-    place = place[:, ~np.isnan(place[0])]
+    good = star_kernels.starlike(
+        shapes,
+        full.view(np.uint8),
+        _MIN_WIDTH_PX,
+        sigma**2,
+        _MAX_ELLIPTICITY,
+        _MAX_UNLIKE,
+        _LEAST_WIDTH,
+        _MOST_WIDTH,
+        FWHM_PER_SIGMA * sigma,
+    )
+    place[:, measured] = shapes.T[:2]
+    stays = np.ones(len(order), bool)
+    stays[measured] = good
+    place = place.compress(stays, axis=1)
     shapes = shapes[good]
     shapes = shapes[np.argsort(-shapes[:, 2], kind="stable")]
     chosen = np.sort(_spread(shapes[:, 0], shapes[:, 1], image.shape, max_stars))
@@ -281,20 +295,3 @@ def _spread(x: NDArray[Any], y: NDArray[Any], shape: tuple[int, int], n: int) ->
     side = float(np.sqrt(shape[0] * shape[1] / _N_CELLS))
     n_down, n_across = (int(length // side) + 1 for length in shape)
     return star_kernels.spread(x, y, side, n_across, n_down, n)
-
-
-def _starlike(shapes: Floats, full: Booleans, sigma: float) -> Booleans:
-    """Say which shapes are stars: about as wide as the others, not much longer in another direction, each only once."""
-    x, y, flux, xx, yy, xy = shapes.T
-    known = np.isfinite(xx)
-    width, e1, e2 = (xx * yy - xy * xy) ** 0.25, (xx - yy) / (xx + yy), 2.0 * xy / (xx + yy)
-    # A star whose charge runs along a column is long, but wider than the column.
-    wide = full & (0.5 * (xx + yy) - np.hypot(0.5 * (xx - yy), xy) > sigma**2)
-    good: Booleans = known & (width > _MIN_WIDTH_PX) & (wide | (np.hypot(e1, e2) < _MAX_ELLIPTICITY))
-    plain = good & ~full
-    if plain.any():
-        middle, middle1, middle2 = (median(value[plain]) for value in (width, e1, e2))
-        good &= full | (
-            (np.hypot(e1 - middle1, e2 - middle2) < _MAX_UNLIKE) & (width > 0.6 * middle) & (width < 2.0 * middle)
-        )
-    return good & ~star_kernels.repeated(np.where(good, x, np.nan), y, flux, FWHM_PER_SIGMA * sigma)

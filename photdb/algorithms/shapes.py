@@ -7,7 +7,6 @@ weighted moments, and a window as wide as the stars gives them nearly as well as
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -18,8 +17,7 @@ from photdb.algorithms import star_kernels
 FWHM_PER_SIGMA: Final = 2.354820045030949
 MIN_SIGMA_PX: Final = 0.9  # narrower windows are not resolved by whole pixels
 _N_TURNS_FULL: Final = 6
-#: Where pixels are looked at on the way between two stars: first half-way only, where nearly all pairs have sky.
-_WAYS: Final = (np.array([[0.5]]), np.linspace(0.0, 1.0, 25)[:, None])
+_N_STEPS_FULL: Final = 24  # on the way from one saturated maximum to another
 
 Floats = NDArray[np.float64]
 
@@ -73,12 +71,6 @@ def measure_shapes(
     return np.column_stack([x + dx, y + dy, 2.0 * found[:, 0], found[:, 1:]]), window
 
 
-@lru_cache(maxsize=64)
-def _pairs(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    first, second = np.triu_indices(n, 1)
-    return first, second
-
-
 def measure_saturated(
     image: NDArray[Any], x: Floats, y: Floats, sky_adu: Floats, sigma_px: float, full_adu: float
 ) -> Floats:
@@ -89,25 +81,14 @@ def measure_saturated(
     """
     stamps = star_kernels.cut(image, x, y, sky_adu, 3 * stamp_radius(sigma_px))
     top = (full_adu - sky_adu)[:, None, None]
-    area = np.count_nonzero(stamps > 0.5 * top, axis=(1, 2))
+    area = (stamps > 0.5 * top).reshape(len(stamps), -1).sum(axis=1)
     own = np.maximum(sigma_px, np.sqrt(area / np.pi))
     stamps = np.minimum(stamps, top)
     dx, dy = np.zeros((2, len(x)))
     star_kernels.windowed(stamps, dx, dy, own, _N_TURNS_FULL, 1.0, np.inf, 0.0, 0.0)
     found = star_kernels.windowed(stamps, dx, dy, own, 1, 0.0, 0.0, 0.0, 0.0)
     flux = 2.0 * found[:, 0]
-    rank = np.lexsort((x, y, -flux))
-    bright, faint = (rank[k] for k in _pairs(len(rank)))
-    height, width = image.shape
-    x_at, y_at = x.astype(np.intp), y.astype(np.intp)
-    to_x, to_y = (np.clip(np.rint(c), 0, n - 1).astype(np.intp) for c, n in ((x + dx, width), (y + dy, height)))
-    full = np.ones(len(faint), bool)
-    for way in _WAYS:
-        a, b = faint[full], bright[full]
-        along_x = np.rint(x_at[a] + way * (to_x[b] - x_at[a])).astype(np.intp)
-        along_y = np.rint(y_at[a] + way * (to_y[b] - y_at[a])).astype(np.intp)
-        lowest = np.minimum(image[along_y, x_at[a]], image[to_y[b], along_x]).min(axis=0)
-        full[full] = lowest >= 0.9 * full_adu
     shapes = np.column_stack([x + dx, y + dy, flux, found[:, 1:]])
-    shapes[faint[full], 3:] = np.nan
+    bled = star_kernels.led_to(image, x, y, x + dx, y + dy, flux, 0.9 * full_adu, _N_STEPS_FULL)
+    shapes[bled, 3:] = np.nan
     return shapes

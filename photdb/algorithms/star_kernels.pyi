@@ -97,8 +97,45 @@ def windowed(
         with the window has the stamp's second moments, NaN where there is none.
     """
 
-def repeated(x: _Floats, y: _Floats, flux: _Floats, reach: float) -> _Booleans:
-    """Say which of n stars have a brighter one within reach; of equal ones the later is. NaN are nowhere."""
+def led_to(
+    image: NDArray[Any],
+    x: _Floats,
+    y: _Floats,
+    x_to: _Floats,
+    y_to: _Floats,
+    flux: _Floats,
+    limit: float,
+    n_steps: int,
+) -> _Booleans:
+    """Say from which of n pixels the image leads, at `limit` or above, to the place x_to, y_to of a brighter one.
+
+    It leads straight along both axes; looked at are `n_steps` + 1 points of each way.
+    """
+
+def starlike(
+    shapes: _Floats,
+    full: NDArray[np.uint8],
+    min_width: float,
+    wide_column: float,
+    max_ellipticity: float,
+    max_unlike: float,
+    least: float,
+    most: float,
+    reach: float,
+) -> _Booleans:
+    """Say which shapes (n, 6), as `measure_shapes` gives them, are stars, each only once.
+
+    Parameters
+    ----------
+    full : array (n,)
+        1 where the star is saturated.
+    min_width, max_ellipticity : float
+        Of any star. A saturated one may be longer if its variance (px²) across is above `wide_column`.
+    max_unlike, least, most : float
+        How far an unsaturated star's ellipticity may be from the median, and its width in units of the median.
+    reach : float
+        A star with a brighter one within reach is that one; of equal ones the later is.
+    """
 
 def highest(image: NDArray[Any], x: _Floats, y: _Floats, radius: int) -> _Floats:
     """Give the highest finite pixel of the squares about n positions, 2 radius + 1 wide; -inf without one."""

@@ -5,7 +5,7 @@
 `shapes`. Each result is computed from its own pixels in one fixed order.
 """
 
-from libc.math cimport INFINITY, NAN, exp, fabs, floor, isfinite, rint, sqrt
+from libc.math cimport INFINITY, NAN, exp, fabs, floor, hypot, isfinite, rint, sqrt
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
@@ -32,6 +32,33 @@ cdef void *grown(void *memory, size_t size) except NULL nogil:
         with gil:
             raise MemoryError
     return more
+
+
+cdef double middle_of(double *values, Py_ssize_t n) noexcept nogil:
+    """Give the median of n ≥ 1 values, whose order changes."""
+    cdef Py_ssize_t low = 0, high = n - 1, i, j, k = n // 2
+    cdef double pivot, below
+    while low < high:  # Hoare's selection of the value of rank k
+        pivot, i, j = values[k], low, high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while pivot < values[j]:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if j < k:
+            low = i
+        if k < i:
+            high = j
+    if n % 2:
+        return values[k]
+    below = values[0]
+    for i in range(1, k):
+        below = max(below, values[i])
+    return 0.5 * (below + values[k])
 
 
 # --- candidates -------------------------------------------------------------------------------------------------------
@@ -398,33 +425,6 @@ cdef void window(double sigma, double narrow, double centre, Py_ssize_t size, do
         w[2 * size + k] = w[k] * t * t
 
 
-cdef double middle_of(double *values, Py_ssize_t n) noexcept nogil:
-    """Give the median of n ≥ 1 values, whose order changes."""
-    cdef Py_ssize_t low = 0, high = n - 1, i, j, k = n // 2
-    cdef double pivot, below
-    while low < high:  # Hoare's selection of the value of rank k
-        pivot, i, j = values[k], low, high
-        while i <= j:
-            while values[i] < pivot:
-                i += 1
-            while pivot < values[j]:
-                j -= 1
-            if i <= j:
-                values[i], values[j] = values[j], values[i]
-                i += 1
-                j -= 1
-        if j < k:
-            low = i
-        if k < i:
-            high = j
-    if n % 2:
-        return values[k]
-    below = values[0]
-    for i in range(1, k):
-        below = max(below, values[i])
-    return 0.5 * (below + values[k])
-
-
 def windowed(const double[:, :, ::1] stamps, double[::1] dx, double[::1] dy, double[::1] sigma, Py_ssize_t n_turns,
              double step, double most, double narrowest, double widest):
     cdef Py_ssize_t n = stamps.shape[0], size = stamps.shape[1], i, j, k, turn, n_known
@@ -495,15 +495,72 @@ def windowed(const double[:, :, ::1] stamps, double[::1] dx, double[::1] dy, dou
 
 
 # --- what stars are like ----------------------------------------------------------------------------------------------
-def repeated(const double[:] x, const double[:] y, const double[:] flux, double reach):
-    cdef Py_ssize_t n = x.shape[0], i, j
+def led_to(const number[:, ::1] image, const double[::1] x, const double[::1] y, const double[::1] x_to,
+           const double[::1] y_to, const double[:] flux, double limit, Py_ssize_t n_steps):
+    cdef Py_ssize_t n = x.shape[0], height = image.shape[0], width = image.shape[1], i, j, k, column, row
+    cdef double way
+    cdef bint leads
     out = np.zeros(n, np.bool_)
     cdef uint8_t[::1] mark = out.view(np.uint8)
     with nogil:
         for i in range(n):
+            for j in range(n):
+                if mark[i] or flux[j] < flux[i] or (flux[j] == flux[i] and j >= i):
+                    continue
+                column = <Py_ssize_t>min(max(rint(x_to[j]), 0.0), width - 1.0)
+                row = <Py_ssize_t>min(max(rint(y_to[j]), 0.0), height - 1.0)
+                leads = True
+                for k in range(n_steps + 1):
+                    way = k / <double>n_steps
+                    leads = (leads and image[<Py_ssize_t>rint(y[i] + way * (row - y[i])), <Py_ssize_t>x[i]] >= limit
+                             and image[row, <Py_ssize_t>rint(x[i] + way * (column - x[i]))] >= limit)
+                    if not leads:
+                        break
+                mark[i] = leads
+    return out
+
+
+def starlike(const double[:, ::1] shapes, const uint8_t[::1] full, double min_width, double wide_column,
+             double max_ellipticity, double max_unlike, double least, double most, double reach):
+    cdef Py_ssize_t n = shapes.shape[0], n_plain = 0, i, j
+    cdef double xx, yy, xy, middle = NAN, middle1 = NAN, middle2 = NAN
+    cdef double[:, ::1] scratch = np.empty((6, n + 1))
+    cdef double *width = &scratch[0, 0]
+    cdef double *e1 = &scratch[1, 0]
+    cdef double *e2 = &scratch[2, 0]
+    out = np.zeros(n, np.bool_)
+    cdef uint8_t[::1] good = out.view(np.uint8)
+    with nogil:
+        for i in range(n):
+            xx, yy, xy = shapes[i, 3], shapes[i, 4], shapes[i, 5]
+            if not isfinite(xx):
+                continue
+            width[i] = sqrt(sqrt(xx * yy - xy * xy))
+            e1[i], e2[i] = (xx - yy) / (xx + yy), 2.0 * xy / (xx + yy)
+            good[i] = width[i] > min_width and (
+                hypot(e1[i], e2[i]) < max_ellipticity
+                # A star whose charge runs along a column is long, but wider than the column.
+                or (full[i] and 0.5 * (xx + yy) - hypot(0.5 * (xx - yy), xy) > wide_column)
+            )
+            if good[i] and not full[i]:
+                scratch[3, n_plain], scratch[4, n_plain], scratch[5, n_plain] = width[i], e1[i], e2[i]
+                n_plain += 1
+        if n_plain:
+            middle = middle_of(&scratch[3, 0], n_plain)
+            middle1, middle2 = middle_of(&scratch[4, 0], n_plain), middle_of(&scratch[5, 0], n_plain)
+        for i in range(n):
+            if good[i] and not full[i]:
+                good[i] = (hypot(e1[i] - middle1, e2[i] - middle2) < max_unlike
+                           and width[i] > least * middle and width[i] < most * middle)
+        for i in range(n):  # 2: a star that has a brighter one within reach
             for j in range(i):
-                if (x[j] - x[i]) * (x[j] - x[i]) + (y[j] - y[i]) * (y[j] - y[i]) <= reach * reach:
-                    mark[j if flux[j] < flux[i] else i] = True
+                if good[i] and good[j] and (
+                    (shapes[j, 0] - shapes[i, 0]) * (shapes[j, 0] - shapes[i, 0])
+                    + (shapes[j, 1] - shapes[i, 1]) * (shapes[j, 1] - shapes[i, 1]) <= reach * reach
+                ):
+                    good[j if shapes[j, 2] < shapes[i, 2] else i] = 2
+        for i in range(n):
+            good[i] = good[i] == 1
     return out
 
 
