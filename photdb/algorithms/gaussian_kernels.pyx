@@ -37,7 +37,8 @@ cdef struct Model:
 
 cdef void basis(double centre, double sigma, Py_ssize_t size, double *out) noexcept nogil:
     """Compute the four functions: from pixel to pixel e changes by a factor that itself changes by a constant one."""
-    cdef Py_ssize_t i, nearest = <Py_ssize_t>min(max(rint((size - 1) / 2 + centre), 0.0), size - 1.0)
+    cdef double at = rint((size - 1) / 2 + centre)
+    cdef Py_ssize_t i, nearest = <Py_ssize_t>at if 0.0 < at < size else 0 if not at >= size else size - 1  # NaN: 0
     cdef double per_sigma = 1.0 / sigma, u = (nearest - (size - 1) / 2 - centre) * per_sigma
     cdef double narrow = exp(-per_sigma * per_sigma)
     cdef double up = exp(-(u + 0.5 * per_sigma) * per_sigma), down = exp((u - 0.5 * per_sigma) * per_sigma)
