@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from photdb.viewers.style import (
     BLUE,
     FAINT,
-    SKY,
+    ORANGE,
     VERMILLION,
     WIDE,
     Bools,
@@ -67,7 +67,7 @@ def draw_light_curve(
             part = part[known[part]]
             if part.size:
                 axes.fill_between(
-                    t[part], low[part], high[part], color=SKY, alpha=0.45, lw=0, zorder=1, label=band_label
+                    t[part], low[part], high[part], color=ORANGE, alpha=0.55, lw=0, zorder=1, label=band_label
                 )
                 band_label = "_"
     container = _points(axes, t, m, err, faint)
@@ -158,6 +158,8 @@ def _points(axes: "Axes", t: Floats, m: Floats, err: Floats | None, faint: Bools
         zorder=2,
         label="measured",
     )
+    for bars in container.lines[2]:
+        bars.set_alpha(0.5)  # what lies behind them counts too
     brightness_limits(axes, m[shown], reach=0.0 if err is None or not shown.any() else float(np.nanmedian(err[shown])))
     if faint.any():
         axes.plot(

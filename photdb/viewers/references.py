@@ -15,6 +15,7 @@ from photdb.viewers.style import (
     frames_below,
     nth,
     panels,
+    plain,
     points,
 )
 
@@ -57,9 +58,9 @@ def draw_references(axes: "Axes", curves: ReferenceCurves) -> "dict[str, Line2D]
     step = move[1] if move.size > 1 else 0.0
     for i, (label, mag) in enumerate(zip(curves.labels, curves.mag, strict=True)):
         axes.axhline(move[i], color=FAINT, lw=0.6, zorder=1)
-        lines[label] = points(axes, curves.number, mag + move[i], label=label, **nth(i))
+        lines[label] = points(axes, curves.number, mag + move[i], label=plain(label), **nth(i))
         known = np.isfinite(curves.scatter_mag[i])
-        text = f"{label}\n{1000 * curves.scatter_mag[i]:.1f} mmag" if known else label
+        text = f"{plain(label)}\n{1000 * curves.scatter_mag[i]:.1f} mmag" if known else plain(label)
         axes.annotate(
             text,
             (1.0, move[i]),

@@ -45,8 +45,13 @@ def nth(i: int) -> dict[str, Any]:
     return {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
 
 
-def panels(heights: Sequence[float], *, width: float = WIDE) -> "tuple[Figure, list[Axes]]":
-    """Make a figure of panels one above the other that share their x axis, with a canvas that needs no screen.
+def plain(text: str) -> str:
+    """Give a name to matplotlib as it is: `$` begins no formula, and a `_` in front hides nothing from legends."""
+    return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
+
+
+def panels(heights: Sequence[float], *, width: float = WIDE, share: bool = True) -> "tuple[Figure, list[Axes]]":
+    """Make a figure of panels one above the other, with a canvas that needs no screen.
 
     Parameters
     ----------
@@ -54,13 +59,15 @@ def panels(heights: Sequence[float], *, width: float = WIDE) -> "tuple[Figure, l
         Of the panels, inches.
     width : float
         Of the figure, inches.
+    share : bool
+        They share their x axis.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, sum(heights) + 1.1), dpi=125, layout="constrained")
+    figure = Figure(figsize=(width, sum(heights) + 1.1 + (0.0 if share else 0.5)), dpi=125, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=list(heights))[:, 0]
+    axes = figure.subplots(len(heights), 1, sharex=share, squeeze=False, height_ratios=list(heights))[:, 0]
     return figure, list(axes)
 
 
@@ -85,6 +92,7 @@ def legend(axes: "Axes", *, columns: int = 1) -> None:
             fontsize=8,
             ncols=columns,
             loc="best",
+            markerscale=2.0 if any(line.get_markersize() < 2.0 for line in axes.lines) else 1.0,
             framealpha=0.85,
             edgecolor=GRID,
             handletextpad=0.4,
