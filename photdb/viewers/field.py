@@ -134,7 +134,7 @@ def field_figure(field: Field, *, title: str = "", width: float = WIDE) -> "Figu
     FigureCanvasAgg(figure)
     above, below = figure, figure
     if rows:
-        above, below = figure.subfigures(2, 1, height_ratios=[tall + 0.8, rows * stamp])  # type: ignore[misc, assignment]
+        above, below = figure.subfigures(2, 1, height_ratios=[tall + 0.8, rows * stamp])  # type: ignore[misc]
     axes = above.subplots()
     draw_field(axes, field)
     axes.set_title(title, fontsize=11, loc="left")
