@@ -45,6 +45,7 @@ MAY_USE = {
     "stages": {"numpy", "sqlalchemy", "astropy"},
     "viewers": {"numpy", "matplotlib"},
     "plots": {"numpy"},
+    "report": {"numpy"},
     "exports": {"numpy", "astropy"},
     "simulate": {"numpy", "scipy"},
     "cli": {"click", "numpy", "sqlalchemy"},

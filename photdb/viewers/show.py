@@ -12,6 +12,7 @@ from photdb.errors import PhotdbError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+#: What figures are saved as.
 FORMATS: Final = ("png", "pdf", "svg")
 
 
@@ -87,12 +88,12 @@ def save(figure: "Figure", path: Path) -> None:
 
 
 def rendered(figure: "Figure", form: str, **options: Any) -> bytes:
-    """Draw a figure in a format of `FORMATS`: the same figure gives the same bytes, whenever that is."""
+    """Draw a figure in a format, also jpg: the same figure gives the same bytes, whenever that is."""
     import matplotlib
 
     out = io.BytesIO()
     # No dates, and no random names within: files of the same numbers are the same.
-    undated: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form, {})
+    undated: Any = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form)
     with matplotlib.rc_context({"svg.hashsalt": "photdb", "svg.fonttype": "none"}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*[Gg]lyph.*")  # a name in a script that the font does not have
         figure.savefig(out, format=form, metadata=undated, **options)
