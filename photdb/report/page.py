@@ -49,7 +49,7 @@ def report(project: Project, script: str) -> str:
     name = project.path.stem
     title = f"{name}: {', '.join(targets)}" if targets else name
     where = [
-        f"{known.get('site_lat_deg'):.4f}°, {known.get('site_lon_deg'):.4f}° E" if _placed(known) else "",
+        _site(known.get("site_lat_deg"), known.get("site_lon_deg")),
         f"telescope of {known.get('aperture_diameter_m'):g} m" if known.get("aperture_diameter_m") else "",
     ]
     sections = [
@@ -94,8 +94,10 @@ def report(project: Project, script: str) -> str:
 """
 
 
-def _placed(known: tables.Facts) -> bool:
-    return known.get("site_lat_deg") is not None and known.get("site_lon_deg") is not None
+def _site(lat_deg: float | None, lon_deg: float | None) -> str:
+    if lat_deg is None or lon_deg is None:
+        return ""
+    return f"{abs(lat_deg):.4f}° {'S' if lat_deg < 0 else 'N'}, {abs(lon_deg):.4f}° {'W' if lon_deg < 0 else 'E'}"
 
 
 def _target(project: Project, label: str) -> str:

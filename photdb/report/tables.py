@@ -182,9 +182,13 @@ def best_combinations(project: Project, target: str) -> str:
 
 def parameters(project: Project) -> str:
     """List the facts of the session, the options of each stage, and the rules in force."""
-    known = [(name, value, origin) for name, (value, origin) in facts(project).values.items() if value is not None]
+    known = [
+        (name, f"{value:.10g}" if isinstance(value, float) else value, origin)
+        for name, (value, origin) in facts(project).values.items()
+        if value is not None
+    ]
     options = [
-        (name, key, ", ".join(map(str, value)) if isinstance(value, list) else value)
+        (name, key, ", ".join(map(str, value)) or None if isinstance(value, list) else value)
         for name in STAGES
         for key, value in resolve(project.connection, name).items()
     ]
@@ -207,13 +211,16 @@ def versions(project: Project) -> str:
         "SELECT stage, version, photdb_version, libraries, max(started_at) FROM stage_run"
         " WHERE outcome = 'ok' GROUP BY stage ORDER BY min(id)",
     )
-    lines = []
-    for stage, version, photdb, libraries, at in found:
-        with_ = ", ".join(f"{name} {value}" for name, value in json.loads(libraries).items())
-        lines.append((stage, version, photdb, with_, at))
-    return (
-        table(("stage", "its version", "photdb", "with", "last run"), lines) if lines else "<p>Nothing was run yet.</p>"
-    )
+    made: dict[tuple[str, str], list[str]] = {}
+    for stage, version, photdb, libraries, _ in found:
+        made.setdefault((photdb, libraries), []).append(f"{stage} {version}")
+    lines = [
+        (", ".join(stages), photdb, ", ".join(f"{name} {value}" for name, value in json.loads(libraries).items()))
+        for (photdb, libraries), stages in made.items()
+    ]
+    if not lines:
+        return "<p>Nothing was run yet.</p>"
+    return table(("stages and their versions", "photdb", "with"), lines)
 
 
 def curve_text(project: Project, target: str) -> str:

@@ -46,8 +46,12 @@ def nth(i: int) -> dict[str, Any]:
 
 
 def plain(text: str) -> str:
-    """Give a name to matplotlib as it is: `$` begins no formula, and a `_` in front hides nothing from legends."""
-    return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
+    """Give a name to matplotlib as it is: `$` begins no formula, and a `_` in front hides nothing from legends.
+
+    What cannot be printed is shown as U+FFFD.
+    """
+    shown = "".join(c if c.isprintable() else "\ufffd" for c in text)
+    return (" " if shown.startswith("_") else "") + shown.replace("$", r"\$")
 
 
 def panels(heights: Sequence[float], *, width: float = WIDE, share: bool = True) -> "tuple[Figure, list[Axes]]":
