@@ -21,18 +21,21 @@ class Wanted:
     aperture_id: int | None = None
     frame: int | None = None
     width: float = WIDE
+    named: bool = True  # the title begins with the project's name
 
 
 def _qc(project: Project, wanted: Wanted) -> "Figure":
     from photdb.viewers.quality import quality_figure, read_quality
 
-    return quality_figure(read_quality(project), title=_title(project, "quality of the frames"), width=wanted.width)
+    return quality_figure(
+        read_quality(project), title=_title(project, wanted, "quality of the frames"), width=wanted.width
+    )
 
 
 def _shifts(project: Project, wanted: Wanted) -> "Figure":
     from photdb.viewers.shifts import read_shift_curves, shifts_figure
 
-    title = _title(project, "shifts against the reference frame")
+    title = _title(project, wanted, "shifts against the reference frame")
     return shifts_figure(read_shift_curves(project), title=title, width=wanted.width)
 
 
@@ -41,14 +44,14 @@ def _field(project: Project, wanted: Wanted) -> "Figure":
     from photdb.viewers.field import field_figure
 
     field = read_field(project, number=wanted.frame)
-    return field_figure(field, title=_title(project, f"frame {field.number}"), width=wanted.width)
+    return field_figure(field, title=_title(project, wanted, f"frame {field.number}"), width=wanted.width)
 
 
 def _references(project: Project, wanted: Wanted) -> "Figure":
     from photdb.viewers.references import references_figure
 
     curves = reference_curves(project, aperture_id=wanted.aperture_id)
-    title = _title(project, f"references, aperture {curves.aperture} px")
+    title = _title(project, wanted, f"references, aperture {curves.aperture} px")
     return references_figure(curves, title=title, width=wanted.width)
 
 
@@ -59,7 +62,7 @@ def _apertures(project: Project, wanted: Wanted) -> "Figure":
     against = (
         plain(" ".join(curves.references)) if len(curves.references) < 6 else f"{len(curves.references)} references"
     )
-    title = _title(project, f"{plain(curves.target)} in every aperture, against {against}")
+    title = _title(project, wanted, f"{plain(curves.target)} in every aperture, against {against}")
     return apertures_figure(curves, title=title, width=wanted.width)
 
 
@@ -78,7 +81,7 @@ def _light_curve(project: Project, wanted: Wanted) -> "Figure":
         band=(found.low_mag, found.high_mag) if found.n_curves > 1 else None,
         band_label=f"spread of the {found.n_curves} best",
         number=best.number,
-        title=_title(project, f"{plain(best.target)}, noise {noise}"),
+        title=_title(project, wanted, f"{plain(best.target)}, noise {noise}"),
         width=wanted.width,
     )
 
@@ -88,7 +91,7 @@ def _search(project: Project, wanted: Wanted) -> "Figure":
     from photdb.viewers.search import search_figure
 
     found = noise_map(project, target_label(project, wanted.target))
-    return search_figure(found, title=_title(project, f"search for {plain(found.target)}"), width=wanted.width)
+    return search_figure(found, title=_title(project, wanted, f"search for {plain(found.target)}"), width=wanted.width)
 
 
 def _noise(project: Project, wanted: Wanted) -> "Figure":
@@ -97,13 +100,14 @@ def _noise(project: Project, wanted: Wanted) -> "Figure":
 
     found = noise_diagram(project, aperture_id=wanted.aperture_id)
     title = _title(
-        project, f"noise of {count(len(found.labels), 'source')}, aperture {found.radius_px[found.place]:g} px"
+        project, wanted, f"noise of {count(len(found.labels), 'source')}, aperture {found.radius_px[found.place]:g} px"
     )
     return noise_figure(found, title=title, width=wanted.width)
 
 
-def _title(project: Project, about: str) -> str:
-    return f"{plain(project.path.stem)}: {about}"
+def _title(project: Project, wanted: Wanted, about: str) -> str:
+    """Name the project, where the figure stands by itself."""
+    return f"{plain(project.path.stem)}: {about}" if wanted.named else about
 
 
 #: All plots in the order of a night; with each, the options that it takes.

@@ -39,7 +39,7 @@ body{margin:0 auto;padding:1rem;max-width:76rem;background:var(--paper);color:va
 font:1rem/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;overflow-wrap:anywhere}
 h1{font-size:1.7rem;line-height:1.2;margin:.5rem 0}h2{font-size:1.25rem;margin:2.2rem 0 .6rem;
 border-bottom:1px solid var(--grid);padding-bottom:.2rem}
-p{max-width:46rem}p.note{color:var(--quiet);margin:1.2rem 0 -.3rem}a{color:var(--link)}
+p{max-width:46rem}p.note{color:var(--quiet);margin:1.2rem 0 -.3rem}header p.note{margin:.3rem 0 .8rem}a{color:var(--link)}
 nav a{margin-right:.9rem;white-space:nowrap}
 .plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,30rem),1fr));gap:1.4rem;align-items:start}
 figure{margin:0;min-width:0}figure svg,figure img{display:block;width:100%;height:auto;max-width:44rem}
@@ -47,8 +47,10 @@ figure svg{fill:var(--ink)}figure img{background:#fff}
 figcaption{color:var(--quiet);font-size:.9rem;margin-top:.3rem;max-width:44rem}
 .wide{overflow-x:auto;max-width:100%;margin:.9rem 0}
 table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums;overflow-wrap:normal}
-th,td{padding:.25rem .7rem .25rem 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--grid)}
-th{color:var(--quiet);font-weight:600}td.n,th.n{text-align:right}td.long{min-width:14rem;overflow-wrap:anywhere}
+th,td{padding:.25rem .7rem .25rem 0;text-align:left;vertical-align:top;white-space:nowrap;
+border-bottom:1px solid var(--grid)}
+th{color:var(--quiet);font-weight:600}td.n,th.n{text-align:right}
+td.long{min-width:14rem;white-space:normal;overflow-wrap:anywhere}
 pre{background:var(--box);padding:.8rem;overflow-x:auto;font-size:.82rem;line-height:1.45;border-radius:.3rem}
 .warning{border-left:.3rem solid var(--orange);background:var(--box);padding:.6rem .9rem;max-width:46rem}
 summary{cursor:pointer}

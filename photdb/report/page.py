@@ -55,7 +55,7 @@ def report(project: Project, script: str) -> str:
     sections = [
         ("summary", "Summary", tables.out_of_date(project) + tables.summary(project)),
         *((f"target-{i}", label, _target(project, label)) for i, label in enumerate(targets, 1)),
-        ("night", "The night in plots", _figures(project, _PLOTS, Wanted(width=NARROW))),
+        ("night", "The night in plots", _figures(project, _PLOTS, Wanted(width=NARROW, named=False))),
         ("left-out", "What was left out, and why", tables.left_out(project)),
         ("sources", "Sources", tables.sources(project)),
         ("parameters", "Parameters", tables.parameters(project)),
@@ -101,7 +101,7 @@ def _site(lat_deg: float | None, lon_deg: float | None) -> str:
 
 
 def _target(project: Project, label: str) -> str:
-    plots = _figures(project, _OF_TARGET, Wanted(target=label, width=NARROW))
+    plots = _figures(project, _OF_TARGET, Wanted(target=label, width=NARROW, named=False))
     combinations = tables.best_combinations(project, label)
     if not combinations:
         return plots
