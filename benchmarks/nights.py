@@ -3,6 +3,7 @@
 The real nights are in the folder named by PHOTDB_REAL_NIGHTS, with a `targets.json` that says where their sources are.
 """
 
+import itertools
 import json
 import os
 from collections.abc import Callable
@@ -39,14 +40,18 @@ class Night:
         return path
 
     def select(self) -> list[list[str]]:
-        """Give the commands that select the sources: of a night without asteroids the first star is the target."""
+        """Give the commands that select the sources: of a night without asteroids the first star is the target.
+
+        The other stars are references, all in one command, which names them R1, R2, … in their order.
+        """
         commands = []
         for k, (x, y, x_end, y_end) in enumerate(self.asteroids):
             ends = ["--at", "1", f"{x:.2f}", f"{y:.2f}", "--at", f"{self.last}", f"{x_end:.2f}", f"{y_end:.2f}"]
             commands.append(["select", "asteroid", f"A{k}", *ends])
-        for k, (x, y) in enumerate(self.stars):
-            role = "variable" if k == 0 and not self.asteroids else "reference"
-            commands.append(["select", role, f"S{k}", "--at", "1", f"{x:.2f}", f"{y:.2f}"])
+        at = [["--at", "1", f"{x:.2f}", f"{y:.2f}"] for x, y in self.stars]
+        if not self.asteroids:
+            commands.append(["select", "variable", "V", *at.pop(0)])
+        commands.append(["select", "reference", *itertools.chain.from_iterable(at)])
         return commands
 
     def commands(self, n_workers: int) -> list[list[str]]:

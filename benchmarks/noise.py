@@ -76,11 +76,12 @@ def sampling_error_mmag(mag: Floats, other: Floats, n_asteroids: int) -> float:
 
 
 def photdb_fluxes(project: Path, frames: list[str], n_stars: int, n_asteroids: int, radii: list[float]) -> Floats:
-    """Read a project's fluxes of accepted frames as a peer gives them; its sources are S0, S1, …, then A0, …."""
+    """Read a project's fluxes of accepted frames as a peer gives them: stars as they were selected, then asteroids."""
     place = {Path(path).name: i for i, path in enumerate(frames)}
-    labels = [f"S{k}" for k in range(n_stars)] + [f"A{k}" for k in range(n_asteroids)]
-    fluxes = np.full((len(frames), len(labels), len(radii)), np.nan)
+    fluxes = np.full((len(frames), n_stars + n_asteroids, len(radii)), np.nan)
     connection = sqlite3.connect(project)
+    sources = connection.execute("SELECT label FROM source WHERE removed_at IS NULL ORDER BY role = 'asteroid', id")
+    labels = [label for (label,) in sources]
     rows = connection.execute(
         "SELECT f.path, s.label, a.radius_px, x.flux_adu FROM flux x JOIN frame f ON f.id = x.frame_id"
         " JOIN frame_status t ON t.frame_id = f.id AND t.accepted"

@@ -14,20 +14,11 @@ photdb qc
 photdb shifts --max-residual 0.5
 
 photdb select variable HAT-P-32 --at first 423.2 286.0
-while read -r name x y; do
-    photdb select reference "$name" --at first "$x" "$y"
-done <<STARS
-R1 347.0 214.4
-R2 317.0 214.5
-R3 619.4 160.8
-R4 463.6 85.2
-R5 552.0 51.0
-R6 464.1 181.8
-R7 420.1 113.8
-R8 390.1 91.7
-R9 401.6 131.5
-R10 532.6 115.5
-STARS
+# References, which are named R1, R2, …
+photdb select reference \
+    --at first 347.0 214.4 --at first 317.0 214.5 --at first 619.4 160.8 --at first 463.6 85.2 \
+    --at first 552.0 51.0 --at first 464.1 181.8 --at first 420.1 113.8 --at first 390.1 91.7 \
+    --at first 401.6 131.5 --at first 532.6 115.5
 
 photdb measure --radii 2:7:0.5 --annulus 10 16
 photdb check --aperture 4,10,16

@@ -15,22 +15,11 @@ photdb shifts --max-residual 0.5
 
 # Positions are 0-based pixels in the first and the last frame; they are snapped to the object under them.
 photdb select asteroid Luxembourg --at first 602.3 465.8 --at last 603.1 449.2
-while read -r name x y; do
-    photdb select reference "$name" --at first "$x" "$y"
-done <<STARS
-R1 843.2 257.2
-R2 210.0 619.4
-R3 895.9 702.7
-R4 128.0 707.9
-R5 828.5 356.6
-R6 768.4 802.4
-R7 636.4 894.7
-R8 607.1 103.0
-R9 748.6 877.4
-R10 239.7 611.6
-R11 208.0 384.7
-R12 801.6 355.9
-STARS
+# References, which are named R1, R2, …
+photdb select reference \
+    --at first 843.2 257.2 --at first 210.0 619.4 --at first 895.9 702.7 --at first 128.0 707.9 \
+    --at first 828.5 356.6 --at first 768.4 802.4 --at first 636.4 894.7 --at first 607.1 103.0 \
+    --at first 748.6 877.4 --at first 239.7 611.6 --at first 208.0 384.7 --at first 801.6 355.9
 
 # The focus, and with it the width of the stars, changes a lot: larger apertures than usual.
 photdb measure --radii 3:8:1 --annulus 16 26

@@ -3,8 +3,6 @@
 Revision ID: 0001
 """
 
-from alembic import op
-
 revision = "0001"
 down_revision = None
 
@@ -401,5 +399,8 @@ CREATE TABLE solution_reference (
 
 
 def upgrade() -> None:
+    from alembic import op  # not at the top: new projects are made of the statements alone
+
+    connection = op.get_bind()
     for statement in STATEMENTS:
-        op.execute(statement)
+        connection.exec_driver_sql(statement)

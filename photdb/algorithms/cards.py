@@ -4,6 +4,7 @@ Telescopes write what the standard forbids (`060.00`, `099`, strings without quo
 be understood is, and what cannot is left out, so that one bad card costs nothing but itself.
 """
 
+import functools
 import math
 import re
 from collections.abc import Mapping
@@ -47,18 +48,15 @@ def parse_cards(block: bytes, only: tuple[str, ...] = ("",)) -> dict[str, Value]
     last = ""  # the keyword of the card before, whose string a CONTINUE card would go on with
     for start in range(0, len(text), CARD):
         card = text[start : start + CARD]
-        key, body = card[:8].rstrip(" \0").upper(), card[9:]
-        if key == "CONTINUE":
+        word, key, body = _split(card)
+        if word == "CONTINUE":
             before = cards.get(last)
             if isinstance(before, str) and before.endswith("&"):
                 cards[last] = before[:-1] + str(_value(card[8:]))
             continue
-        if key == "END":
+        if word == "END":
             break
-        if key == "HIERARCH":
-            key, _, body = card[9:].partition("=")
-            key = key.strip().upper()
-        elif card[8:9] != "=" or key in ("COMMENT", "HISTORY"):
+        if body is None:
             continue
         last = ""
         if key and key not in cards and key.startswith(only):
@@ -67,6 +65,18 @@ def parse_cards(block: bytes, only: tuple[str, ...] = ("",)) -> dict[str, Value]
     return cards
 
 
+# Most cards of a frame are those of the frame before, to the letter: they are parsed once.
+@functools.lru_cache(4096)
+def _split(card: str) -> tuple[str, str, str | None]:
+    """Give the word a card begins with, its keyword, and what is behind its equals sign, None if there is nothing."""
+    word = card[:8].rstrip(" \0").upper()
+    if word == "HIERARCH":
+        key, _, body = card[9:].partition("=")
+        return word, key.strip().upper(), body
+    return word, word, None if card[8:9] != "=" or word in ("COMMENT", "HISTORY") else card[9:]
+
+
+@functools.lru_cache(4096)
 def _value(body: str) -> Value:
     """Parse what is behind the equals sign of a card."""
     body = body.strip(" \0")

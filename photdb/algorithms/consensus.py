@@ -15,6 +15,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from photdb.algorithms import pair_kernels
+
 Bool = NDArray[np.bool_]
 Float = NDArray[np.float64]
 Complex = NDArray[np.complex128]
@@ -72,9 +74,14 @@ def star_map(z_ref: Complex, width_px: int, height_px: int) -> StarMap:
 def _cells(z: Complex, stars: StarMap) -> tuple[Index, Index]:
     """Give the cell of each position; positions off the frame are in the border."""
     n_rows, n_columns = stars.near_star.shape
-    row = z.imag * (1 / _CELL_PX) + ((stars.height_px - 1) / (2 * _CELL_PX) + 2)
-    column = z.real * (1 / _CELL_PX) + ((stars.width_px - 1) / (2 * _CELL_PX) + 2)
+    x0, y0 = _origin(stars)
+    row, column = z.imag * (1 / _CELL_PX) + y0, z.real * (1 / _CELL_PX) + x0
     return row.clip(0, n_rows - 1).astype(np.intp), column.clip(0, n_columns - 1).astype(np.intp)
+
+
+def _origin(stars: StarMap) -> tuple[float, float]:
+    """Give where the frame's centre is among the cells: column and row."""
+    return (stars.width_px - 1) / (2 * _CELL_PX) + 2, (stars.height_px - 1) / (2 * _CELL_PX) + 2
 
 
 def search(z: Complex, z_ref: Complex, stars: StarMap, *, n_bright: int, n_best: int = 64) -> Shift | None:
@@ -151,22 +158,14 @@ def _ranges(low: Index, n: Index) -> tuple[Index, Index]:
 
 def _most_wanted(a: Complex, b: Complex, z: Complex, stars: StarMap, n_best: int) -> int:
     """Find, among the shifts with most votes, the one that brings most stars of the frame near reference stars."""
-    size = 1 << max(12, int(4 * len(a)).bit_length())
-    votes = np.zeros(len(a), dtype=np.int64)
+    size = 1 << max(12, int(4 * len(a)).bit_length())  # four times as long as the votes
     place = np.empty((3, len(a)))
     np.multiply(np.arctan2(a.imag, a.real), _VOTE_TURNS / (2 * math.pi), out=place[0])
     np.divide((b.real, b.imag), _VOTE_PX, out=place[1:])
-    for offset in (0.25, 0.75):  # two grids: what an edge of one divides, the other mostly keeps
-        turn, right, down = np.floor(place + offset).astype(np.int64)
-        # cells share places of a table four times as long as the votes: a false neighbour now and then does no harm
-        cell = (turn % _VOTE_TURNS * 73856093 ^ right * 19349663 ^ down * 83492791) & (size - 1)
-        votes += np.bincount(cell, minlength=size).take(cell)
+    votes = pair_kernels.votes(place, _VOTE_TURNS, size)
     tried = np.argsort(-np.minimum(votes, 32767).astype(np.int16), kind="stable")[:n_best]
     at_ref = (z - b[tried, np.newaxis]) * (1 / a[tried, np.newaxis])
-    row, column = _cells(at_ref, stars)
-    row *= stars.near_star.shape[1]
-    row += column
-    n_near = np.count_nonzero(stars.near_star.ravel().take(row), axis=1)
+    n_near = pair_kernels.n_near_star(at_ref, stars.near_star, 1 / _CELL_PX, *_origin(stars))
     return int(tried[np.argmax(n_near)])
 
 
@@ -198,22 +197,21 @@ def accept(z: Complex, z_ref: Complex, a: complex, b: complex, stars: StarMap, *
         return None
     wide_px = min(50.0, max(10.0, 0.1 * min(stars.width_px, stars.height_px)))
     moved = start = a * z_ref + b
-    near = _pairs_near(z, start, wide_px + _DRIFT_PX + 1)
+    near = pair_kernels.pairs_near(z, start, wide_px + _DRIFT_PX + 1)
     for within_px in (_COARSE_TOLERANCE_PX, TOLERANCES_PX[0]):
-        i, j, _ = _each_others_nearest(z, moved, *near, within_px)
+        i, j, _ = pair_kernels.each_others_nearest(z, moved, *near, within_px)
         n_fitted = len(i)
         if n_fitted < 3:
             return None
         a, b = least_squares(z[i], z_ref[j], np.full(n_fitted, 100.0))
         moved = a * z_ref + b
         if np.abs(moved - start).max() > _DRIFT_PX:
-            start, near = moved, _pairs_near(z, moved, wide_px + _DRIFT_PX + 1)
+            start, near = moved, pair_kernels.pairs_near(z, moved, wide_px + _DRIFT_PX + 1)
     if abs(abs(a) - 1) > 1.5 * SCALE_RANGE:
         return None
-    i, j, distance2 = _each_others_nearest(z, moved, *near, TOLERANCES_PX[0] + _DOUBT_PX)
+    i, j, distance2 = pair_kernels.each_others_nearest(z, moved, *near, TOLERANCES_PX[0] + _DOUBT_PX)
     firm = len(i) == n_fitted and not (distance2 > (TOLERANCES_PX[0] - _DOUBT_PX) ** 2).any()
-    near2 = length2(z.take(near[0]) - moved.take(near[1]))
-    n_beside = np.count_nonzero(near2 < wide_px**2) - np.count_nonzero(near2 < _COARSE_TOLERANCE_PX**2)
+    n_beside = pair_kernels.n_between(z, moved, *near, _COARSE_TOLERANCE_PX, wide_px)
     per_px2 = (n_beside + 1) / (wide_px**2 - _COARSE_TOLERANCE_PX**2)
     least, tolerance_px = math.inf, 0.0
     for within_px in TOLERANCES_PX:
@@ -247,59 +245,13 @@ def _chance_of(n: int, expected: float) -> float:
 
 def least_squares(z: Complex, z_ref: Complex, weight: Float) -> tuple[complex, complex]:
     """Fit ``z = a·z_ref + b`` with the inverse variances `weight` (px⁻²) and `SCALE_PRIOR`; closed form."""
-    add = np.add.reduce
-    total = add(weight)
-    mean, mean_ref = add(weight * z) / total, add(weight * z_ref) / total
-    arm = z_ref - mean_ref
-    information = add(weight * length2(arm))
-    a = add(weight * arm.conj() * z) / information
-    scale = abs(a)
-    a *= (scale * information + SCALE_PRIOR**-2) / (information + SCALE_PRIOR**-2) / scale
-    return complex(a), complex(mean - a * mean_ref)
+    return pair_kernels.least_squares(z, z_ref, weight, SCALE_PRIOR**-2)
 
 
 def mutual_nearest(z: Complex, z_to: Complex, within_px: float) -> tuple[Index, Index]:
     """Pair the points of two lists that are each other's nearest and not further apart than `within_px`."""
-    i, j = _pairs_near(z, z_to, within_px)
-    if len(i):
-        i, j, _ = _each_others_nearest(z, z_to, i, j, within_px)
+    i, j, _ = pair_kernels.each_others_nearest(z, z_to, *pair_kernels.pairs_near(z, z_to, within_px), within_px)
     return i, j
-
-
-def _pairs_near(z: Complex, z_to: Complex, within_px: float) -> tuple[Index, Index]:
-    """Give all pairs nearer to each other than this, in the order of the first list, then of the second."""
-    by_x, by_x_to = z.real.argsort(), z_to.real.argsort()
-    x, x_to = z.real.take(by_x), z_to.real.take(by_x_to)
-    low = x_to.searchsorted(x - within_px)
-    i, j = _ranges(low, x_to.searchsorted(x + within_px) - low)
-    i, j = by_x.take(i), by_x_to.take(j)
-    near = np.flatnonzero(length2(z.take(i) - z_to.take(j)) < within_px**2)
-    if len(near) == 0:
-        return near, near
-    pair = i.take(near) * len(z_to) + j.take(near)
-    pair.sort()
-    i, j = np.divmod(pair, len(z_to))
-    return i, j
-
-
-def _each_others_nearest(z: Complex, z_to: Complex, i: Index, j: Index, within_px: float) -> tuple[Index, Index, Float]:
-    """Give those of the pairs that are each other's nearest and nearer than `within_px`, with their squared distance.
-
-    All pairs nearer than that must be among those given, in order.
-    """
-    distance2 = length2(z.take(i) - z_to.take(j))
-    near = np.flatnonzero(distance2 < within_px**2)
-    i, j, distance2 = i.take(near), j.take(near), distance2.take(near)
-    index = np.arange(len(near))
-    of_i, of_j = np.empty(len(z), dtype=np.intp), np.empty(len(z_to), dtype=np.intp)
-    of_i[i], of_j[j] = index, index  # the last one written stays
-    keep = (of_i[i] == index) & (of_j[j] == index)
-    if keep.all():
-        return i, j, distance2
-    order = distance2.argsort(kind="stable")[::-1]  # the nearest last, and of equally near ones the first
-    of_i[i[order]], of_j[j[order]] = order, order
-    keep = (of_i[i] == index) & (of_j[j] == index)
-    return i[keep], j[keep], distance2[keep]
 
 
 def length2(z: Complex) -> Float:

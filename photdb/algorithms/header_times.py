@@ -149,7 +149,8 @@ def exposure_time(
     if not (scale in _AHEAD_OF_TAI or scale.startswith("UT")):
         notes.append(f"TIMESYS = {scale} is not understood: UTC is assumed")
     if keyword is None and means is None:
-        notes += [text for i in instants if (text := _disagreement(i, chosen, exposure_s or 0.0))]
+        others = [i for i in instants if i is not chosen]
+        notes += [text for i in others if (text := _disagreement(i, chosen, exposure_s or 0.0))]
     middle_ns = _middle(chosen, exposure_s or 0.0) + round(offset_s * _SECOND)
     day, rest = divmod(middle_ns, _DAY)
     half = {"start": f" + {exposure_keyword}/2", "middle": "", "end": f" - {exposure_keyword}/2"}[chosen.means]
@@ -157,8 +158,8 @@ def exposure_time(
     return ExposureTime((2_400_000 + day) + (0.5 + rest / _DAY), exposure_s, source, "; ".join(notes) or None)
 
 
-def _middle(instant: _Instant, exposure_s: float) -> int:
-    sign = {"start": 1, "middle": 0, "end": -1}[instant.means]
+def _middle(instant: _Instant, exposure_s: float, means: Means | None = None) -> int:
+    sign = {"start": 1, "middle": 0, "end": -1}[means or instant.means]
     return instant.utc_ns + sign * round(exposure_s * _SECOND / 2)
 
 
@@ -167,7 +168,7 @@ def _disagreement(other: _Instant, chosen: _Instant, exposure_s: float) -> str |
     # Some programs write JD for the start of the exposure, some for its middle.
     meanings: tuple[Means, ...] = ("start", "middle") if other.keyword == "JD" else (other.means,)
     difference_s = min(
-        ((_middle(replace(other, means=m), exposure_s) - _middle(chosen, exposure_s)) / _SECOND for m in meanings),
+        ((_middle(other, exposure_s, m) - _middle(chosen, exposure_s)) / _SECOND for m in meanings),
         key=abs,
     )
     tolerance_s = other.resolution_s + chosen.resolution_s + 1

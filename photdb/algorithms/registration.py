@@ -165,6 +165,7 @@ def choose_reference(
     *,
     width_px: int,
     height_px: int,
+    found: dict[tuple[int, int], Registration] | None = None,
 ) -> int:
     """Choose the reference frame: the one with most stars among those that point near the median pointing.
 
@@ -181,6 +182,8 @@ def choose_reference(
         How many stars each frame has: `stars` may hold only the brightest of them.
     width_px, height_px : int
         Size of the frames.
+    found : dict, optional
+        Is given what `register` found on the way: (index of a frame, index of the one it was registered against).
 
     Returns
     -------
@@ -196,13 +199,21 @@ def choose_reference(
         raise ValueError("there is no frame to choose the reference frame from")
     by_stars = np.argsort(-np.asarray(n_stars, dtype=np.int64), kind="stable")
     sample = np.unique(np.linspace(0, len(stars) - 1, min(len(stars), 101)).round().astype(np.intp))
+    found = {} if found is None else found
+
+    def pointing_of(i: int, j: int) -> complex:
+        if (i, j) not in found:
+            found[i, j] = register(*stars[i], prepared[j])
+        return _pointing(found[i, j])
+
+    prepared: dict[int, ReferenceStars] = {}
     against, centres = None, np.empty(0, dtype=np.complex128)
-    for first in by_stars[np.isin(by_stars, sample)][:5]:
-        candidate = prepare(*stars[first], width_px=width_px, height_px=height_px)
-        found = np.array([_pointing(stars[i], candidate) for i in sample])
-        found = found[np.isfinite(found)]
-        if len(found) > len(centres):
-            against, centres = candidate, found
+    for first in by_stars[np.isin(by_stars, sample)][:5].tolist():
+        prepared[first] = prepare(*stars[first], width_px=width_px, height_px=height_px)
+        known = np.array([pointing_of(i, first) for i in sample.tolist()])
+        known = known[np.isfinite(known)]
+        if len(known) > len(centres):
+            against, centres = first, known
         if 2 * len(centres) >= len(sample):
             break
     if against is None:
@@ -210,13 +221,11 @@ def choose_reference(
     median = complex(np.median(centres.real), np.median(centres.imag))
     pointing = centres[np.argmin(np.abs(centres - median))]
     within_px = 0.05 * min(width_px, height_px)
-    return next(int(i) for i in by_stars if abs(_pointing(stars[i], against) - pointing) <= within_px)
+    return next(int(i) for i in by_stars.tolist() if abs(pointing_of(i, against) - pointing) <= within_px)
 
 
-def _pointing(stars: tuple[ArrayLike, ArrayLike, ArrayLike], reference: ReferenceStars) -> complex:
+def _pointing(shift: Registration) -> complex:
     """Give where the centre of a frame lies in the reference frame, from its centre; NaN without a match."""
-    x_px, y_px, flux_adu = stars
-    shift = register(x_px, y_px, flux_adu, reference)
     if shift.flags & Flag.NOT_MATCHED:
         return complex(math.nan, math.nan)
     a = shift.scale * np.exp(1j * math.radians(shift.rotation_deg))

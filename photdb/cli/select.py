@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 At = tuple[tuple[str, float, float], ...]
 
+#: What the names of stars begin with that need none: R1, R2, …
+_LETTERS = {"reference": "R", "check": "C"}
+
 
 @click.group()
 def select_command() -> None:
@@ -23,7 +26,7 @@ def select_command() -> None:
     \b
     Example:
       photdb select asteroid Ganymed --at first 812.3 410.9 --at last 188.0 433.1
-      photdb select reference R1 --at first 402 377
+      photdb select reference --at first 402 377 --at first 120.5 88 --at first 611 290
       photdb select reference --auto 7
     """
 
@@ -43,7 +46,7 @@ def _position_options(*, needed: bool) -> Callable[[Callable[..., None]], Callab
             required=needed,
             type=(str, number(), number()),
             metavar="FRAME X Y",
-            help="Where it is in a frame, pixels. An asteroid needs two frames or more.",
+            help="Where it is in a frame, pixels; can be given several times. An asteroid needs two frames or more.",
         )(command)
 
     return add
@@ -77,7 +80,7 @@ def select_variable(console: Console, label: str, at: At, one_based: bool, no_sn
     _select(console, label, "variable", at, one_based, no_snap)
 
 
-@select_command.command("reference", short_help="Select a reference star, or have references proposed.")
+@select_command.command("reference", short_help="Select reference stars, or have them proposed.")
 @click.argument("label", metavar="[NAME]", required=False)
 @_position_options(needed=False)
 @click.option("--auto", "n_auto", type=click.IntRange(1, 32), metavar="N", help="Propose N references.")
@@ -85,14 +88,16 @@ def select_variable(console: Console, label: str, at: At, one_based: bool, no_sn
 def select_reference(
     console: Console, label: str | None, at: At, one_based: bool, no_snap: bool, n_auto: int | None
 ) -> None:
-    """Select a reference star; without a name it becomes R1, R2, … A source there is takes this role.
+    """Select reference stars. Without a NAME each --at is a star of its own: R1, R2, … all of them, or none.
+
+    With a NAME it is one star, with a position in each frame that --at names; a source there is takes this role.
 
     --auto takes bright, unsaturated, isolated stars that are in the field all night and off the asteroids' tracks, in
     place of those it took before; references selected by position stay.
 
     \b
     Example:
-      photdb select reference --at first 402 377
+      photdb select reference --at first 402 377 --at first 120.5 88 --at first 611 290
       photdb select reference --auto 7
     """
     if n_auto is not None:
@@ -108,7 +113,9 @@ def select_reference(
 @_position_options(needed=False)
 @console_options
 def select_check(console: Console, label: str | None, at: At, one_based: bool, no_snap: bool) -> None:
-    """Select a check star: measured like the rest, in no ensemble. A source there is takes this role.
+    """Select check stars: measured like the rest, in no ensemble. A source there is takes this role.
+
+    Without a NAME each --at is a star of its own: C1, C2, … all of them, or none.
 
     \b
     Example:
@@ -162,7 +169,7 @@ def select_remove(console: Console, labels: tuple[str, ...]) -> None:
 
 
 def _select(console: Console, label: str | None, role: str, at: At, one_based: bool, no_snap: bool) -> None:
-    from photdb.stages.select import anchor, refuse_same_star
+    from photdb.stages.select import make_anchors, read_field, refuse_repeated, refuse_same_star
     from photdb.store.decisions import free_label, put_source
     from photdb.store.typed import frame_ids, frame_number
 
@@ -171,24 +178,31 @@ def _select(console: Console, label: str | None, role: str, at: At, one_based: b
     off = 1.0 if one_based else 0.0
     with console.writing() as project:
         _need_shifts(project)
-        anchors = []
-        for frame, x, y in at:
-            (frame_id,) = frame_ids(project.connection, [frame_number(project.connection, frame)])
-            anchors.append(anchor(project, frame_id, x - off, y - off, snap=not no_snap))
-        if len({a.frame_id for a in anchors}) < len(anchors):
-            raise click.UsageError("two positions in the same frame: one --at a frame")
-        with project.transaction() as connection:
-            name = (
-                label if label is not None else free_label(connection, {"reference": "R", "check": "C"}.get(role, "V"))
-            )
-            done = put_source(connection, name, role, [a.row() for a in anchors])
-            refuse_same_star(project, name)  # looks at what has just been put there, and takes it back
-    console.say(f"{role} {name}: {done}.")
-    for a, (frame, _, _) in zip(anchors, at, strict=True):
-        console.say(
+        numbers = {frame: frame_number(project.connection, frame) for frame, _, _ in at}
+        ids = dict(zip(numbers, frame_ids(project.connection, list(numbers.values())), strict=True))
+        if label is not None and len(set(ids.values())) < len(at):
+            alone = "" if role in ("asteroid", "variable") else "; without a NAME each is a star of its own"
+            raise click.UsageError(f"two positions in the same frame: one --at a frame{alone}")
+        field = read_field(project)
+        places = [(ids[frame], x - off, y - off) for frame, x, y in at]
+        anchors = make_anchors(field, places, snap=not no_snap)
+        if label is None:
+            refuse_repeated(field, anchors)
+        said = [
             f"  frame {frame}: ({a.x_px + off:.2f}, {a.y_px + off:.2f})"
             + ("" if no_snap else f", snapped from ({a.x_given_px + off:g}, {a.y_given_px + off:g})")
-        )
+            for a, (frame, _, _) in zip(anchors, at, strict=True)
+        ]
+        lines, names = [], []
+        with project.transaction() as connection:
+            for part in [slice(None)] if label is not None else [slice(i, i + 1) for i in range(len(at))]:
+                name = label if label is not None else free_label(connection, _LETTERS[role])
+                done = put_source(connection, name, role, [a.row() for a in anchors[part]])
+                names.append(name)
+                lines += [f"{role} {name}: {done}.", *said[part]]
+            refuse_same_star(project, field, names)  # looks at what has just been put there, and takes it back
+    for line in lines:
+        console.say(line)
 
 
 def _select_auto(console: Console, n_auto: int) -> None:

@@ -54,10 +54,8 @@ def set_command(console: Console, site: tuple[float, float, float] | None, **fac
     Example:
       photdb set --gain 2.07 --read-noise 11 --saturation 45000 --site -71.485 42.61 107
     """
-    from sqlalchemy import update
-
     from photdb.stages.runner import run
-    from photdb.store import schema
+    from photdb.store.connection import update_row
 
     values = {name: given_value(value) for name, value in facts.items() if value is not None}
     if "time_offset_s" in values:
@@ -76,13 +74,13 @@ def set_command(console: Console, site: tuple[float, float, float] | None, **fac
     with console.writing() as project:
         before = _time_facts(project)
         with project.transaction() as connection:
-            connection.execute(update(schema.project).values(**values))
+            update_row(connection, "project", 1, values)
         if any(name in before for name in values):
             with console.session() as session:
                 run(project, "headers", session)
                 if project.connection.exec_driver_sql("SELECT count(jd_utc_mid) FROM frame").scalar() == 0:
                     with project.transaction() as connection:
-                        connection.execute(update(schema.project).values(**before))
+                        update_row(connection, "project", 1, before)
                     run(project, "headers", session)
                     raise PhotdbError("no frame has a time that way: the times are read as before")
     console.say("Set: " + ", ".join(f"{name} = {value}" for name, value in values.items()))

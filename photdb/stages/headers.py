@@ -1,23 +1,29 @@
 """Stage `headers`: what each frame's header says, which frames cannot be used and why, and which changed on disk."""
 
 import contextlib
+import functools
 import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, delete, insert, update
+from sqlalchemy import Connection
 
 from photdb.errors import FrameError, PhotdbError, UnreadableError
 from photdb.stages import STAGES, Plan
 from photdb.stages.runner import Session, save_in_batches
 from photdb.store import schema
+from photdb.store.connection import driver, insert_row, update_row
 from photdb.store.currency import Encoded, digest, encoded
+from photdb.store.facts import frame_size
 from photdb.store.lock import now
 from photdb.store.project import Project
 from photdb.wording import count, numbers
+
+if TYPE_CHECKING:
+    from photdb.algorithms.header_times import Means
 
 #: About what reading all bytes of a frame costs, to judge whether a pool of processes is worth its start.
 _S_PER_FRAME = 0.003
@@ -31,36 +37,38 @@ class TimeRule:
     """How times are read from headers, where the user said so."""
 
     time_keyword: str | None = None
-    time_means: str | None = None
+    time_means: "Means | None" = None
     time_offset_s: float = 0.0
 
 
 # --- the stage --------------------------------------------------------------------------------------------------------
 def plan(project: Project, params: dict[str, Any]) -> Plan:
     """Find frames whose file changed, by size and time, or whose header an older photdb or other settings read."""
-    rule = encoded(asdict(time_rule(project.connection)))
-    rows = project.connection.exec_driver_sql(
-        "SELECT id, number, path, size_bytes, mtime_ns, header_crc32, input, error FROM frame ORDER BY number"
-    ).all()
+    rule = time_rule(project.connection)
+    rows = (
+        driver(project.connection)
+        .execute("SELECT id, number, path, size_bytes, mtime_ns, header_crc32, input, error FROM frame ORDER BY number")
+        .fetchall()
+    )
     folder = str(project.frame_folder)
     missing: list[tuple[int, int]] = []
     touched: list[tuple[int, int]] = []
     reread: list[tuple[int, int]] = []
-    for row in rows:
-        path = os.path.join(folder, row.path)
+    for id_, number, name, size_bytes, mtime_ns, header_crc32, known, error in rows:
+        path = os.path.join(folder, name)
         try:
             status = os.stat(path)
         except OSError:
             # What was measured stays valid without the file; what its header says now cannot be known.
-            if row.error is None:
-                (missing if row.input == _input(row.header_crc32, rule) else reread).append((row.id, row.number))
+            if error is None:
+                (missing if known == _input(header_crc32, rule) else reread).append((id_, number))
             continue
-        if row.size_bytes is None and not os.access(path, os.R_OK):
+        if size_bytes is None and not os.access(path, os.R_OK):
             continue  # as unreadable as ever
-        if (status.st_size, status.st_mtime_ns) != (row.size_bytes, row.mtime_ns):
-            touched.append((row.id, row.number))
-        elif row.input != _input(row.header_crc32, rule):
-            reread.append((row.id, row.number))
+        if (status.st_size, status.st_mtime_ns) != (size_bytes, mtime_ns):
+            touched.append((id_, number))
+        elif known != _input(header_crc32, rule):
+            reread.append((id_, number))
     plan = Plan(params, len(rows), [id_ for id_, _ in touched + reread])
     if touched:
         plan.reasons.append(f"changed on disk, or written anew: frame {numbers([n for _, n in touched])}")
@@ -78,7 +86,9 @@ def run(project: Project, plan: Plan, session: Session) -> None:
     """
     rule = time_rule(project.connection)
     folder = project.frame_folder
-    rows = project.connection.execute(schema.frame.select().where(schema.frame.c.id.in_(plan.work))).all()
+    ids = ", ".join(map(str, plan.work))
+    sql = f"SELECT id, number, path, size_bytes, mtime_ns, content_crc32, error FROM frame WHERE id IN ({ids})"  # noqa: S608 - of ours
+    rows = project.connection.exec_driver_sql(sql).all()
     tasks = [
         _Task(folder / row.path, rule, (row.size_bytes, row.mtime_ns) if row.content_crc32 is not None else None)
         for row in rows
@@ -93,10 +103,10 @@ def run(project: Project, plan: Plan, session: Session) -> None:
             elif values["header_crc32"] is None:
                 # What a damaged file said before stays: sources may have been selected in it, at its time.
                 kept = ("error", "input", "header_crc32", "size_bytes", "mtime_ns", "content_crc32")
-                _save(connection, row.id, {name: values[name] for name in kept if name in values})
+                update_row(connection, "frame", row.id, {name: values[name] for name in kept if name in values})
             else:
                 _save_wcs(connection, row.id, values.pop("wcs"))
-                _save(connection, row.id, values)
+                update_row(connection, "frame", row.id, values)
 
     n_touched = sum(row.content_crc32 is not None for row in rows)
     results = session.workers.run(_reread, tasks, estimate_s=n_touched * _S_PER_FRAME)
@@ -126,10 +136,6 @@ def _reread(task: _Task) -> dict[str, Any]:
         except FrameError:
             values["content_crc32"] = None
     return values
-
-
-def _save(connection: Connection, frame_id: int, values: dict[str, Any]) -> None:
-    connection.execute(update(schema.frame).where(schema.frame.c.id == frame_id).values(**values))
 
 
 # --- adding frames ----------------------------------------------------------------------------------------------------
@@ -172,9 +178,8 @@ def add_frames(project: Project, found: list[dict[str, Any]]) -> list[str]:
         What the user should know, in sentences.
     """
     folder = project.frame_folder
-    frame = schema.frame
     with project.transaction() as connection:
-        known = set(connection.execute(frame.select().with_only_columns(frame.c.path)).scalars())
+        known = set(connection.exec_driver_sql("SELECT path FROM frame").scalars())
         last_number, last_jd = connection.exec_driver_sql(
             "SELECT coalesce(max(number), 0), max(jd_utc_mid) FROM frame"
         ).one()
@@ -183,8 +188,8 @@ def add_frames(project: Project, found: list[dict[str, Any]]) -> list[str]:
         for number, facts in enumerate(new, last_number + 1):
             wcs = facts.pop("wcs")
             del facts["file"]
-            row = connection.execute(insert(frame).values(number=number, added_at=now(), **facts))
-            _save_wcs(connection, (row.inserted_primary_key or (0,))[0], wcs)
+            frame_id = insert_row(connection, "frame", {"number": number, "added_at": now(), **facts})
+            _save_wcs(connection, frame_id, wcs)
         _compare(connection, folder)
     notes = []
     if len(new) < len(found):
@@ -203,16 +208,20 @@ def read_facts(path: Path, rule: TimeRule) -> dict[str, Any]:
     from photdb.algorithms.headers import interpret
     from photdb.frames import read_header
 
-    columns = {c.name: None for c in schema.frame.columns if c.name not in _NOT_FROM_HEADER}
-    values: dict[str, Any] = {**columns, "wcs": None}
+    values: dict[str, Any] = dict.fromkeys((*_FROM_HEADER, "wcs"))
     try:
         read = read_header(path)
         values["header_crc32"] = read.header_crc32
         for name in ("size_bytes", "mtime_ns", "hdu", "width_px", "height_px", "bitpix"):
             values[name] = getattr(read, name)
-        facts = asdict(interpret(read.cards, **asdict(rule)))
-        values.update({name: value for name, value in facts.items() if name in values})
-        values["header_notes"] = "; ".join(facts["notes"]) or None
+        facts = interpret(
+            read.cards,
+            time_keyword=rule.time_keyword,
+            time_means=rule.time_means,
+            time_offset_s=rule.time_offset_s,
+        )
+        values.update({name: getattr(facts, name) for name in values if hasattr(facts, name)})
+        values["header_notes"] = "; ".join(facts.notes) or None
         if values["jd_utc_mid"] is None:
             values["error"] = NO_TIME
     except UnreadableError as error:
@@ -222,7 +231,7 @@ def read_facts(path: Path, rule: TimeRule) -> dict[str, Any]:
         with contextlib.suppress(OSError):  # gone meanwhile
             status = os.stat(path)
             values.update(size_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
-    values["input"] = _input(values["header_crc32"], encoded(asdict(rule)))
+    values["input"] = _input(values["header_crc32"], rule)
     return values
 
 
@@ -246,39 +255,43 @@ def relative_posix(path: Path, start: Path) -> str:
 
 
 _NOT_FROM_HEADER = ("id", "number", "path", "content_crc32", "added_at")
+_FROM_HEADER = tuple(c.name for c in schema.frame.columns if c.name not in _NOT_FROM_HEADER)
 
 
 def time_rule(connection: Connection) -> TimeRule:
     """Read how times are to be read from headers."""
-    table = schema.project
-    row = connection.execute(
-        table.select().with_only_columns(table.c.time_keyword, table.c.time_means, table.c.time_offset_s)
-    ).one()
-    return TimeRule(*row)
+    sql = "SELECT time_keyword, time_means, time_offset_s FROM project"
+    return TimeRule(*driver(connection).execute(sql).fetchone())
 
 
-def _input(header_crc32: int | None, rule: Encoded) -> int:
-    return digest(STAGES["headers"].version, header_crc32, rule)
+def _input(header_crc32: int | None, rule: TimeRule) -> int:
+    return digest(STAGES["headers"].version, header_crc32, _encoded(rule))
+
+
+@functools.lru_cache(1)
+def _encoded(rule: TimeRule) -> Encoded:
+    return encoded(asdict(rule))
 
 
 def _save_wcs(connection: Connection, frame_id: int, wcs: dict[str, Any] | None) -> None:
-    connection.execute(delete(schema.frame_wcs).where(schema.frame_wcs.c.frame_id == frame_id))
+    driver(connection).execute("DELETE FROM frame_wcs WHERE frame_id = ?", (frame_id,))
     if wcs is not None:
-        connection.execute(insert(schema.frame_wcs).values(frame_id=frame_id, **wcs))
+        insert_row(connection, "frame_wcs", {"frame_id": frame_id, **wcs})
 
 
 def _compare(connection: Connection, folder: Path) -> None:
     """Give frames that differ in size from the others, and copies of others, their reason, or take it back."""
-    frame = schema.frame
-    beside = frame.c.error.startswith(_OTHER_SIZE) | frame.c.error.startswith(_COPY)
-    rows = connection.execute(frame.select().where(frame.c.error.is_(None) | beside).order_by(frame.c.number)).all()
+    rows = connection.exec_driver_sql(
+        "SELECT id, number, path, width_px, height_px, size_bytes, header_crc32, error FROM frame"
+        " WHERE error IS NULL OR error LIKE ? OR error LIKE ? ORDER BY number",
+        (f"{_OTHER_SIZE}%", f"{_COPY}%"),
+    ).all()
     if not rows:
         return
-    size = connection.execute(schema.project.select()).one()
-    width, height = size.width_px, size.height_px
-    if width is None:
+    width, height = frame_size(connection)
+    if not width:
         (width, height), _ = Counter((row.width_px, row.height_px) for row in rows).most_common(1)[0]
-        connection.execute(update(schema.project).values(width_px=width, height_px=height))
+        update_row(connection, "project", 1, {"width_px": width, "height_px": height})
     earlier: dict[tuple[int, int], list[Any]] = {}
     for row in rows:
         error = None
@@ -294,7 +307,7 @@ def _compare(connection: Connection, folder: Path) -> None:
             else:
                 same_header.append(row)
         if error != row.error:
-            connection.execute(update(frame).where(frame.c.id == row.id).values(error=error))
+            update_row(connection, "frame", row.id, {"error": error})
 
 
 def _same_content(one: Path, other: Path) -> bool | None:

@@ -30,13 +30,13 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-#: Stamps a task, and their pixels: enough to keep numpy busy, few enough to stay small in memory, and at least some
-#: tasks for each worker.
+#: Stamps a task, and their pixels: enough that a task costs little, few enough to stay small in memory, and at least
+#: some tasks for each worker.
 _MOST_STAMPS = 1024
 _MOST_PIXELS = 4_000_000
 _FEWEST_STAMPS = 64
 _TASKS_A_WORKER = 4
-_S_PER_STAMP = 1e-4
+_S_PER_STAMP = 5e-5
 
 
 @dataclass(frozen=True, slots=True)

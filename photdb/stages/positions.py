@@ -68,10 +68,10 @@ def expected_positions(project: Project) -> Expected:
     return Expected(frames, sources, xy, notes)
 
 
-def anchors_in_reference(source: Source, frames: Frames, shifts: Shifts) -> NDArray[np.float64]:
-    """Carry a source's anchors to the reference frame: array (n_anchors, 2), NaN where their frame has no shift."""
-    ((_, xy),) = _anchors([source], frames, shifts)
-    return xy
+def places_in_reference(sources: Sequence[Source], frames: Frames, shifts: Shifts) -> NDArray[np.float64]:
+    """Give where sources that stand still are in the reference frame: (n, 2), NaN where an anchor has no shift."""
+    places = [xy.mean(axis=0) for _, xy in _anchors(sources, frames, shifts)]
+    return np.array(places).reshape(-1, 2)
 
 
 def _anchors(

@@ -14,7 +14,7 @@ from photdb.store import schema
 from photdb.store.arrays import replace_rows
 from photdb.store.connection import driver
 from photdb.store.currency import digest
-from photdb.store.facts import session_number
+from photdb.store.facts import frame_size, session_number
 from photdb.store.project import Project
 from photdb.wording import count, numbers
 
@@ -62,7 +62,7 @@ def run(project: Project, plan: Plan, session: Session) -> None:
     connection = project.connection
     region, saturation = plan.params["region"], session_number(connection, "saturation_adu")
     folder = project.frame_folder
-    size = connection.execute(schema.project.select()).one()
+    width_px, height_px = frame_size(connection)
     paths = dict(driver(connection).execute("SELECT id, path FROM frame").fetchall())
     frames = [(frame_id, folder / paths[frame_id]) for frame_id in plan.work]
     tasks = [PixelTask(tuple(frames[i : i + _CHUNK]), region, saturation) for i in range(0, len(frames), _CHUNK)]
@@ -73,7 +73,7 @@ def run(project: Project, plan: Plan, session: Session) -> None:
         _save(connection, read, region, saturation)
         unread.extend(m for batch in batches for m in batch if m.content_crc32 is None)
 
-    estimate = len(frames) * size.width_px * size.height_px / 1e6 * _S_PER_MPX
+    estimate = len(frames) * width_px * height_px / 1e6 * _S_PER_MPX
     results = ((len(r), r) for r in session.workers.run(measure_frames, tasks, estimate_s=estimate))
     save_in_batches(project, session, "qc", results, len(frames), save)
     if unread:
@@ -92,12 +92,12 @@ def check_region(connection: Connection, region: Sequence[int] | None) -> Region
     """
     if region is None:
         return None
-    size = connection.execute(schema.project.select()).one()
+    width_px, height_px = frame_size(connection)
     x0, y0, x1, y1 = region
-    if not (0 <= x0 < x1 < (size.width_px or 0) and 0 <= y0 < y1 < (size.height_px or 0)):
+    if not (0 <= x0 < x1 < width_px and 0 <= y0 < y1 < height_px):
         raise PhotdbError(
-            f"the rectangle {x0} {y0} {x1} {y1} is not inside the frames: it needs 0 ≤ X0 < X1 < {size.width_px}"
-            f" and 0 ≤ Y0 < Y1 < {size.height_px}"
+            f"the rectangle {x0} {y0} {x1} {y1} is not inside the frames: it needs 0 ≤ X0 < X1 < {width_px}"
+            f" and 0 ≤ Y0 < Y1 < {height_px}"
         )
     return (x0, y0, x1, y1)
 

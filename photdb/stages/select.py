@@ -1,8 +1,9 @@
 """Choosing sources: positions as given are snapped to the star under them, and references are proposed."""
 
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,9 @@ from photdb.algorithms.flags import Flag
 from photdb.errors import FrameError, PhotdbError
 from photdb.stages.apertures import propose_apertures
 from photdb.stages.errors import DEFAULT_FWHM_PX
-from photdb.stages.positions import anchors_in_reference, expected_positions
+from photdb.stages.positions import expected_positions, places_in_reference
 from photdb.stages.shifts import Shifts, read_shifts, reference_frame, star_lists
-from photdb.store.arrays import Frames, columns, read_apertures, read_by_frame, read_frames, read_sources
+from photdb.store.arrays import Frames, Source, columns, read_apertures, read_by_frame, read_frames, read_sources
 from photdb.store.decisions import free_label, put_source, remove_source
 from photdb.store.facts import session_number
 from photdb.store.project import Project
@@ -44,79 +45,139 @@ class Anchor:
         return (self.frame_id, self.x_px, self.y_px, self.x_given_px, self.y_given_px)
 
 
-def anchor(project: Project, frame_id: int, x_px: float, y_px: float, *, snap: bool = True) -> Anchor:
-    """Make an anchor of a position in a frame, on the centroid of the star under it.
+@dataclass(frozen=True, slots=True)
+class Field:
+    """What positions are judged by, read once for a whole command: frames, their shifts, the width of their stars."""
+
+    folder: Path
+    frames: Frames
+    shifts: Shifts
+    fwhm_px: Floats
+
+    def number(self, anchor: Anchor) -> int:
+        """Give the number of an anchor's frame."""
+        return int(self.frames.number[self.frames.index(anchor.frame_id)])
+
+
+def read_field(project: Project) -> Field:
+    """Read what `make_anchors` needs."""
+    connection = project.connection
+    frames = read_frames(connection)
+    (fwhm,) = read_by_frame(connection, "frame_quality", ["fwhm_px"], frames)
+    return Field(project.frame_folder, frames, read_shifts(connection, frames), fwhm)
+
+
+def make_anchors(field: Field, places: Sequence[tuple[int, float, float]], *, snap: bool = True) -> list[Anchor]:
+    """Make anchors of positions (frame_id, x_px, y_px), on the centroids of the stars under them, in the same order.
 
     Raises
     ------
     PhotdbError
-        The frame has no shift, the position is off the frame, or no star is there.
+        A frame has no shift, a position is off its frame, or no star is there.
     """
-    frames = read_frames(project.connection)
-    i = frames.index(frame_id)
-    number = int(frames.number[i])
-    shifts = read_shifts(project.connection, frames)
+    found: dict[int, Anchor] = {}
+    for frame_id in dict.fromkeys(frame_id for frame_id, _, _ in places):
+        here = [i for i, place in enumerate(places) if place[0] == frame_id]
+        given = np.array([places[i][1:] for i in here])
+        _refuse_nowhere(field, frame_id, given)
+        snapped = _snap(field, frame_id, given) if snap else given
+        for i, xy, at in zip(here, snapped.tolist(), given.tolist(), strict=True):
+            found[i] = Anchor(frame_id, *xy, *at)
+    return [found[i] for i in range(len(places))]
+
+
+def _refuse_nowhere(field: Field, frame_id: int, given: Floats) -> None:
+    i, shifts = field.frames.index(frame_id), field.shifts
     if not np.isfinite(shifts.dx_px[i]):
         raise PhotdbError(
-            f"frame {number} has no shift, so positions in it cannot be carried to others: choose another"
+            f"frame {field.frames.number[i]} has no shift, so positions in it cannot be carried to others: choose"
+            " another"
         )
-    if not (-0.5 <= x_px < shifts.width_px - 0.5 and -0.5 <= y_px < shifts.height_px - 0.5):
-        raise PhotdbError(
-            f"({x_px:g}, {y_px:g}) is off the frame: x runs from 0 to {shifts.width_px - 1},"
-            f" y to {shifts.height_px - 1}"
-        )
-    if not snap:
-        return Anchor(frame_id, x_px, y_px, x_px, y_px)
+    for x, y in given.tolist():
+        if not (-0.5 <= x < shifts.width_px - 0.5 and -0.5 <= y < shifts.height_px - 0.5):
+            raise PhotdbError(
+                f"({x:g}, {y:g}) is off the frame: x runs from 0 to {shifts.width_px - 1}, y to {shifts.height_px - 1}"
+            )
+
+
+def _snap(field: Field, frame_id: int, given: Floats) -> Floats:
+    """Give the centroids of the stars under positions (n, 2) in a frame."""
     from photdb.algorithms.centroid import centroids
     from photdb.frames import FrameReader
 
-    fwhm = float(read_by_frame(project.connection, "frame_quality", ["fwhm_px"], frames)[0][i])
-    fwhm = fwhm if np.isfinite(fwhm) else DEFAULT_FWHM_PX
+    i = field.frames.index(frame_id)
+    number, path = int(field.frames.number[i]), field.frames.path[i]
+    fwhm = float(field.fwhm_px[i]) if np.isfinite(field.fwhm_px[i]) else DEFAULT_FWHM_PX
     reach = max(_SNAP_FWHM * fwhm, _SNAP_PX)
     half = int(np.ceil(reach + 3 * fwhm)) + 2
-    x0, y0 = round(x_px), round(y_px)
+    middle = np.rint(given).astype(np.int64)
     try:
-        with FrameReader(project.frame_folder / frames.path[i]) as reader:
-            stamp = reader.cutouts(np.array([x0]), np.array([y0]), half)
+        with FrameReader(field.folder / path) as reader:
+            stamps = reader.cutouts(middle[:, 0], middle[:, 1], half)
     except FrameError as error:
-        raise PhotdbError(f"frame {number} ({frames.path[i]}) cannot be read: {error}") from error
-    found = centroids(
-        stamp,
-        np.array([x_px - x0 + half]),
-        np.array([y_px - y0 + half]),
-        fwhm_px=fwhm,
-        search_px=int(np.ceil(reach)),
-        max_offset_px=reach,
-    )
-    if found.flags[0]:
-        why = "nothing stands out there" if found.flags[0] & Flag.NO_PEAK else "what is there is no star"
-        raise PhotdbError(
-            f"no star within {reach:.1f} pixels of ({x_px:g}, {y_px:g}) in frame {number} ({why}): look again, or keep"
-            " the position as it is with --no-snap"
-        )
-    return Anchor(frame_id, float(found.x_px[0] + x0 - half), float(found.y_px[0] + y0 - half), x_px, y_px)
+        raise PhotdbError(f"frame {number} ({path}) cannot be read: {error}") from error
+    x, y = (given - middle + half).T
+    found = centroids(stamps, x, y, fwhm_px=fwhm, search_px=int(np.ceil(reach)), max_offset_px=reach)
+    for (x_px, y_px), flags in zip(given.tolist(), found.flags.tolist(), strict=True):
+        if flags:
+            why = "nothing stands out there" if flags & Flag.NO_PEAK else "what is there is no star"
+            raise PhotdbError(
+                f"no star within {reach:.1f} pixels of ({x_px:g}, {y_px:g}) in frame {number} ({why}): look again, or"
+                " keep the position as it is with --no-snap"
+            )
+    return np.stack([found.x_px, found.y_px], axis=1) + middle - half
 
 
-def refuse_same_star(project: Project, label: str) -> None:
-    """See that a variable or reference is where no other one is; a check star may be anywhere.
+def refuse_repeated(field: Field, anchors: Sequence[Anchor]) -> None:
+    """See that anchors that are to be stars of their own are not of the same star.
+
+    Raises
+    ------
+    PhotdbError
+        Two of them are; both are named.
+    """
+    where = field.frames.index
+    at = np.array([[a.x_px, a.y_px] for a in anchors])
+    shifts = field.shifts.of([where(a.frame_id) for a in anchors])
+    xy = shifts.to_reference(at[:, None])[:, 0]
+    for j, place in enumerate(xy):
+        same = np.flatnonzero(np.hypot(*(xy[:j] - place).T) < _MATCH_PX)
+        if same.size:
+            one, other = anchors[same[0]], anchors[j]
+            raise PhotdbError(
+                f"({one.x_given_px:g}, {one.y_given_px:g}) in frame {field.number(one)} and ({other.x_given_px:g},"
+                f" {other.y_given_px:g}) in frame {field.number(other)} are the same star: give it once, or, for"
+                " several positions of one star, its NAME"
+            )
+
+
+def refuse_same_star(project: Project, field: Field, labels: Collection[str]) -> None:
+    """See that variables and references of these labels are where no other one is; a check star may be anywhere.
 
     Raises
     ------
     PhotdbError
         Another one is there: the same light would count twice, or a target against itself.
     """
-    frames = read_frames(project.connection)
-    shifts = read_shifts(project.connection, frames)
-    places = {
-        source.label: anchors_in_reference(source, frames, shifts).mean(axis=0)
-        for source in read_sources(project.connection, "variable", "reference")
-    }
-    for other, place in places.items():
-        if label in places and other != label and np.hypot(*(place - places[label])) < _MATCH_PX:
+    sources = read_sources(project.connection, "variable", "reference")
+    places = places_in_reference(sources, field.frames, field.shifts)
+    for k, source in enumerate(sources):
+        if source.label not in labels:
+            continue
+        near = np.hypot(*(places - places[k]).T) < _MATCH_PX
+        near[k] = False
+        if near.any():
+            other = sources[int(near.argmax())].label
+            which = "that star" if len(labels) == 1 else f"the star of {_anchor_text(field, source)}"
             raise PhotdbError(
-                f"{other} is that star already: `photdb select variable|reference|check {shlex.quote(other)}` changes"
+                f"{other} is {which} already: `photdb select variable|reference|check {shlex.quote(other)}` changes"
                 " what it is, `photdb select remove` takes it out"
             )
+
+
+def _anchor_text(field: Field, source: Source) -> str:
+    (x, y), frame_id = source.anchor_xy_px[0], source.anchor_frame_id[0]
+    return f"({x:.2f}, {y:.2f}) in frame {field.frames.number[field.frames.index(frame_id)]}"
 
 
 def propose_references(project: Project, *, ignoring: Collection[str] = ()) -> list[tuple[float, float]]:
@@ -181,11 +242,10 @@ def put_proposed(project: Project, wanted: int) -> list[str]:
             "SELECT label, id FROM source WHERE removed_at IS NULL AND origin = 'auto' AND role = 'reference'"
         ).all()
     }
-    frames = read_frames(connection)
-    shifts = read_shifts(connection, frames)
-    positions = {
-        s.label: anchors_in_reference(s, frames, shifts)[0] for s in read_sources(connection) if s.label in earlier
-    }
+    field = read_field(project)
+    known = [source for source in read_sources(connection, "reference") if source.label in earlier]
+    places = places_in_reference(known, field.frames, field.shifts)
+    positions = {source.label: place for source, place in zip(known, places.tolist(), strict=True)}
     labels: list[str] = []
     with project.transaction():
         for x, y in propose_references(project, ignoring=set(earlier)):
@@ -197,7 +257,7 @@ def put_proposed(project: Project, wanted: int) -> list[str]:
                 continue
             label = free_label(connection, "R")
             try:
-                place = anchor(project, reference_id or 0, x, y)
+                (place,) = make_anchors(field, [(reference_id or 0, x, y)])
             except PhotdbError:
                 continue  # a star that cannot be fitted; the next one may
             put_source(connection, label, "reference", [place.row()], origin="auto")
@@ -249,12 +309,8 @@ def _off_tracks(project: Project, used: NDArray[np.bool_], path: Floats, reach_p
 
 def _places_of_sources(project: Project, frames: Frames, shifts: Shifts, ignoring: Collection[str]) -> Floats:
     """Give where the sources that stand still are in the reference frame, (n, 2)."""
-    places = [
-        anchors_in_reference(source, frames, shifts).mean(axis=0)
-        for source in read_sources(project.connection, "variable", "reference", "check")
-        if source.label not in ignoring
-    ]
-    return np.array(places).reshape(-1, 2)
+    sources = read_sources(project.connection, "variable", "reference", "check")
+    return places_in_reference([source for source in sources if source.label not in ignoring], frames, shifts)
 
 
 def _far_from(places: Floats, stars: Floats, reach_px: float) -> NDArray[np.bool_]:

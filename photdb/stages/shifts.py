@@ -1,23 +1,23 @@
 """Stage `shifts`: where each frame lies against the reference frame, from the stars that `qc` kept."""
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection
 
 from photdb.errors import PhotdbError
 from photdb.stages import STAGES, Plan
 from photdb.stages.pixels import Region
 from photdb.stages.qc import check_region
 from photdb.stages.runner import Session, save_in_batches
-from photdb.store import schema
 from photdb.store.arrays import Frames, columns, read_by_frame, replace_rows
-from photdb.store.connection import driver
+from photdb.store.connection import driver, update_row
 from photdb.store.currency import digest
+from photdb.store.facts import frame_size
 from photdb.store.project import Project
 from photdb.wording import count, numbers
 
@@ -100,24 +100,28 @@ def run(project: Project, plan: Plan, session: Session) -> None:
     from photdb.algorithms.registration import Batch, register_batch
 
     connection = project.connection
-    size = connection.execute(schema.project.select()).one()
+    width_px, height_px = frame_size(connection)
     reference_id = reference_frame(connection)
+    known: dict[int, Registration] = {}  # shifts by frame: those that the choice of the reference frame took
     if reference_id is None:
         stars = star_lists(connection)
-        reference_id = _choose(project, stars, size.width_px, size.height_px)
+        reference_id, known = _choose(project, stars, width_px, height_px)
     else:
         few = 2 * len(plan.work) < plan.n_units
         stars = star_lists(connection, [*plan.work, reference_id] if few else None)
     excluded, region = plan.params["exclude"], plan.params["region"]
     none = np.empty((0, 3))
     reference = _outside(stars.get(reference_id, none), excluded, region)
-    chunks = [plan.work[i : i + _CHUNK] for i in range(0, len(plan.work), _CHUNK)]
+    if excluded or region is not None:  # all stars took part in the choice
+        known = {}
+    work = [frame_id for frame_id in plan.work if frame_id not in known]
+    chunks = [work[i : i + _CHUNK] for i in range(0, len(work), _CHUNK)]
     batches = [
         Batch(
             tuple(_outside(stars.get(frame_id, none), excluded, None) for frame_id in chunk),
             reference,
-            size.width_px,
-            size.height_px,
+            width_px,
+            height_px,
         )
         for chunk in chunks
     ]
@@ -136,9 +140,15 @@ def run(project: Project, plan: Plan, session: Session) -> None:
         ]
         replace_rows(connection, "shift", ("frame_id", "input", *_COLUMNS, "flags"), rows)
 
-    shifts = session.workers.run(register_batch, batches, estimate_s=estimate)
-    done = ((len(ids), (ids, found)) for ids, found in zip(chunks, shifts, strict=True))
-    save_in_batches(project, session, "shifts", done, len(plan.work), save)
+    def done() -> "Iterator[tuple[int, tuple[list[int], list[Registration]]]]":
+        for i in range(0, len(known), _CHUNK):
+            ids = list(known)[i : i + _CHUNK]
+            yield len(ids), (ids, [known[frame_id] for frame_id in ids])
+        shifts = session.workers.run(register_batch, batches, estimate_s=estimate)
+        for ids, found in zip(chunks, shifts, strict=True):
+            yield len(ids), (ids, found)
+
+    save_in_batches(project, session, "shifts", done(), len(plan.work), save)
 
 
 def reference_frame(connection: Connection) -> int | None:
@@ -149,7 +159,8 @@ def reference_frame(connection: Connection) -> int | None:
 
 def set_reference_frame(connection: Connection, frame_id: int | None, origin: str | None) -> None:
     """Store the decision which frame all shifts refer to; None has it chosen anew."""
-    connection.execute(update(schema.project).values(reference_frame_id=frame_id, reference_frame_origin=origin))
+    values = {"reference_frame_id": frame_id, "reference_frame_origin": origin}
+    update_row(connection, "project", 1, values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +194,9 @@ class Shifts:
 
 def read_shifts(connection: Connection, frames: Frames) -> Shifts:
     """Read the shifts in the order of `frames`."""
-    size = connection.execute(schema.project.select()).one()
     names = ("dx_px", "dy_px", "rotation_deg", "scale")
     dx, dy, rotation, scale = read_by_frame(connection, "shift", names, frames)
-    return Shifts(dx, dy, rotation, scale, size.width_px, size.height_px)
+    return Shifts(dx, dy, rotation, scale, *frame_size(connection))
 
 
 def star_lists(connection: Connection, frame_ids: Iterable[int] | None = None) -> dict[int, Stars]:
@@ -211,7 +221,10 @@ def _input(params: dict[str, Any], stars: int | None, reference_stars: int | Non
     return digest(STAGES["shifts"].version, params["exclude"], params["region"], stars, reference_stars)
 
 
-def _choose(project: Project, stars: dict[int, Stars], width_px: int, height_px: int) -> int:
+def _choose(
+    project: Project, stars: dict[int, Stars], width_px: int, height_px: int
+) -> "tuple[int, dict[int, Registration]]":
+    """Choose the reference frame; gives its id, and by frame id the shifts against it that were found on the way."""
     from photdb.algorithms.registration import choose_reference
 
     ids, n_stars = columns(
@@ -230,11 +243,12 @@ def _choose(project: Project, stars: dict[int, Stars], width_px: int, height_px:
     if not candidates:
         raise PhotdbError("no accepted frame has stars: look at `photdb qc`, and accept frames or loosen its rules")
     lists = [tuple(stars[int(ids[i])].T) for i in candidates]
-    best = candidates[choose_reference(lists, n_stars[candidates], width_px=width_px, height_px=height_px)]
-    frame_id = int(ids[best])
+    found: dict[tuple[int, int], Registration] = {}
+    best = choose_reference(lists, n_stars[candidates], width_px=width_px, height_px=height_px, found=found)
+    frame_id = int(ids[candidates[best]])
     with project.transaction() as connection:
         set_reference_frame(connection, frame_id, "auto")
-    return frame_id
+    return frame_id, {int(ids[candidates[i]]): shift for (i, j), shift in found.items() if j == best}
 
 
 def _outside(stars: Stars, excluded: list[Region], region: Region | None) -> Stars:

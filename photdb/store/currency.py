@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_NAN = struct.pack("<d", np.nan)
+
 
 def digest(*parts: Any) -> int:
     """Digest values to 64 bits of BLAKE2b, as a signed integer that SQLite can keep.
@@ -80,21 +82,29 @@ def grouped_digests(common: Sequence[Sequence[Any]], values: NDArray[np.float64]
 
 
 def _encode(value: Any) -> bytes:
+    # What the digest of a frame is mostly made of, without asking for all else first: there are thousands.
+    kind = type(value)
+    if kind is int:
+        raw = b"%d" % value
+        return b"i%d:%b" % (len(raw), raw)
+    if kind is tuple or kind is list:
+        return b"l%d:" % len(value) + b"".join([_encode(part) for part in value])
+    if kind is Encoded:
+        return bytes(value)
+    if kind is float:
+        return b"f" + (struct.pack("<d", value + 0.0) if value == value else _NAN)  # noqa: PLR0124
     match value:
         case None:
             return b"N"
         case bool() | np.bool_():
             return b"T" if value else b"F"
         case int() | np.integer():
-            raw = str(int(value)).encode()
-            return b"i%d:" % len(raw) + raw
+            return _encode(int(value))
         case float() | np.floating():
-            return b"f" + _canonical(np.array([value], float)).tobytes()
+            return _encode(float(value))
         case str():
             raw = value.encode()
             return b"s%d:" % len(raw) + raw
-        case Encoded():
-            return value
         case bytes():
             return b"b%d:" % len(value) + value
         case np.ndarray() if value.dtype.kind in "biuf":
@@ -103,7 +113,7 @@ def _encode(value: Any) -> bytes:
         case dict():
             return b"d" + _encode(sorted(value.items()))
         case list() | tuple():
-            return b"l%d:" % len(value) + b"".join(map(_encode, value))
+            return _encode(list(value))
         case _:
             raise TypeError(f"cannot digest {type(value).__name__}")
 

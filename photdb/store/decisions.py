@@ -4,11 +4,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from photdb.errors import PhotdbError
 from photdb.store import schema
-from photdb.store.connection import driver
+from photdb.store.connection import driver, insert_row, update_row
+from photdb.store.facts import frame_size
 from photdb.store.lock import now
 
 ROLES = ("asteroid", "variable", "reference", "check")
@@ -23,9 +24,8 @@ def source_id(connection: Connection, label: str) -> int:
     PhotdbError
         There is none of that label.
     """
-    table = schema.source
-    rows = connection.execute(select(table.c.label, table.c.id).where(table.c.removed_at.is_(None)))
-    labels: dict[str, int] = {name: id_ for name, id_ in rows}
+    rows = driver(connection).execute("SELECT label, id FROM source WHERE removed_at IS NULL ORDER BY id")
+    labels: dict[str, int] = dict(rows.fetchall())
     if label not in labels:
         listing = f"the sources are {', '.join(labels)}" if labels else "no source is selected yet"
         raise PhotdbError(f"there is no source {label}: {listing}")
@@ -63,61 +63,63 @@ def put_source(
     PhotdbError
         A new source without anchors, or too few of them for its role.
     """
-    table, anchor = schema.source, schema.source_anchor
+    raw = driver(connection)
     if not re.fullmatch(r"[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]{0,62}[^\s\x00-\x1f\x7f])?", label):
         raise PhotdbError("a source's name has 1 to 64 printable characters, with no space at its ends")
-    old = connection.execute(select(table).where(table.c.label == label, table.c.removed_at.is_(None))).first()
+    old = raw.execute("SELECT id, role FROM source WHERE label = ? AND removed_at IS NULL", (label,)).fetchone()
+    old_id, old_role = old or (0, None)
     if old is None:
         like = [name for name in _labels(connection) if name.casefold() == label.casefold()]
         if like:
             raise PhotdbError(f"there is a source {like[0]}: names that differ in case only are too alike")
     n_anchors = len(anchors)
     if old is not None and not anchors:
-        n_anchors = len(connection.execute(select(anchor).where(anchor.c.source_id == old.id)).all())
+        (n_anchors,) = raw.execute("SELECT count(*) FROM source_anchor WHERE source_id = ?", (old_id,)).fetchone()
     # A moving source's anchors are no place for a star.
-    stopped = old is not None and old.role == "asteroid" != role and not anchors
+    stopped = old_role == "asteroid" != role and not anchors
     if stopped or n_anchors < (2 if role == "asteroid" else 1):
         need = "two positions or more, in two frames" if role == "asteroid" else "a position"
         raise PhotdbError(f"{role} {label} needs {need}: --at FRAME X Y")
     if role == "asteroid":
         frames = ", ".join(str(int(a[0])) for a in anchors)
-        times = driver(connection).execute(f"SELECT jd_utc_mid FROM frame WHERE id IN ({frames})").fetchall()  # noqa: S608
+        times = raw.execute(f"SELECT jd_utc_mid FROM frame WHERE id IN ({frames})").fetchall()  # noqa: S608
         if len(set(times)) < len(times):
             raise PhotdbError(f"two of the positions of {label} are in frames of the same time: choose other frames")
     if old is None:
-        row = connection.execute(insert(table).values(label=label, role=role, origin=origin, created_at=now()))
-        (id_,) = row.inserted_primary_key or (0,)
-        done = ["new"]
+        values = {"label": label, "role": role, "origin": origin, "created_at": now()}
+        id_, done = insert_row(connection, "source", values), ["new"]
     else:
-        id_, done = old.id, []
-        connection.execute(update(table).where(table.c.id == id_).values(role=role, origin=origin))
-        if old.role != role:
-            done.append(f"now {role}, was {old.role}")
+        id_, done = old_id, []
+        update_row(connection, "source", id_, {"role": role, "origin": origin})
+        if old_role != role:
+            done.append(f"now {role}, was {old_role}")
     if anchors:
-        connection.execute(delete(anchor).where(anchor.c.source_id == id_))
-        names = ("frame_id", "x_px", "y_px", "x_given_px", "y_given_px")
-        connection.execute(insert(anchor), [{"source_id": id_, **dict(zip(names, a, strict=True))} for a in anchors])
+        raw.execute("DELETE FROM source_anchor WHERE source_id = ?", (id_,))
+        raw.executemany(
+            "INSERT INTO source_anchor (source_id, frame_id, x_px, y_px, x_given_px, y_given_px)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            [(id_, *a) for a in anchors],
+        )
         if old is not None:
             done.append("moved")
     return ", ".join(done) or "unchanged"
 
 
 def _labels(connection: Connection) -> list[str]:
-    table = schema.source
-    return list(connection.execute(select(table.c.label).where(table.c.removed_at.is_(None))).scalars())
+    return [label for (label,) in driver(connection).execute("SELECT label FROM source WHERE removed_at IS NULL")]
 
 
 def remove_source(connection: Connection, label: str) -> None:
     """Take a source out of the project; what was measured of it stays in the file, unseen."""
     id_ = source_id(connection, label)
-    connection.execute(update(schema.source).where(schema.source.c.id == id_).values(removed_at=now()))
+    update_row(connection, "source", id_, {"removed_at": now()})
     # Its label may be used again, for another star.
     withdraw(connection, [r["id"] for r in rejections(connection) if r["source_id"] == id_])
 
 
 def free_label(connection: Connection, prefix: str) -> str:
     """Give the first of R1, R2, … that no source has."""
-    taken = set(connection.execute(select(schema.source.c.label).where(schema.source.c.removed_at.is_(None))).scalars())
+    taken = set(_labels(connection))
     return next(name for i in range(1, len(taken) + 2) if (name := f"{prefix}{i}") not in taken)
 
 
@@ -130,34 +132,24 @@ def set_apertures(connection: Connection, specs: Sequence[tuple[float, float, fl
     PhotdbError
         A circle or ring that cannot be one.
     """
-    table = schema.aperture
-    size = connection.execute(select(schema.project)).one()
-    most = min(size.width_px or 2000, size.height_px or 2000) / 2
+    raw = driver(connection)
+    most = min(size or 2000 for size in frame_size(connection)) / 2
     for radius, inner, outer in specs:
         if not 0 < radius <= inner < outer <= most:
             raise PhotdbError(
                 f"aperture {radius:g},{inner:g},{outer:g}: 0 < radius ≤ inner < outer ≤ {most:g} px needed"
             )
-    connection.execute(update(table).where(table.c.removed_at.is_(None)).values(removed_at=now()))
+    raw.execute("UPDATE aperture SET removed_at = ? WHERE removed_at IS NULL", (now(),))
     for radius, inner, outer in dict.fromkeys(specs):
-        same = (
-            (table.c.kind == "fixed")
-            & (table.c.radius_px == radius)
-            & (table.c.annulus_inner_px == inner)
-            & (table.c.annulus_outer_px == outer)
-        )
         # An aperture that was in force before comes back with all that was measured in it.
-        if connection.execute(update(table).where(same).values(removed_at=None, origin=origin)).rowcount == 0:
-            connection.execute(
-                insert(table).values(
-                    kind="fixed",
-                    radius_px=radius,
-                    annulus_inner_px=inner,
-                    annulus_outer_px=outer,
-                    origin=origin,
-                    created_at=now(),
-                )
-            )
+        known = raw.execute(
+            "UPDATE aperture SET removed_at = NULL, origin = ? WHERE kind = 'fixed' AND radius_px = ?"
+            " AND annulus_inner_px = ? AND annulus_outer_px = ?",
+            (origin, radius, inner, outer),
+        )
+        if known.rowcount == 0:
+            spec = {"radius_px": radius, "annulus_inner_px": inner, "annulus_outer_px": outer}
+            insert_row(connection, "aperture", {"kind": "fixed", **spec, "origin": origin, "created_at": now()})
 
 
 def aperture_id(connection: Connection, text: str) -> int:
@@ -186,16 +178,15 @@ def aperture_id(connection: Connection, text: str) -> int:
 # --- rules ------------------------------------------------------------------------------------------------------------
 def set_rule(connection: Connection, stage: str, metric: str, operator: str, value: float | None) -> None:
     """Put a rule such as `range_adu < 8000` in force in place of the one before; None takes it back."""
-    table = schema.rule
-    same = (table.c.metric == metric) & (table.c.operator == operator) & table.c.withdrawn_at.is_(None)
-    old = connection.execute(select(table).where(same)).first()
-    if old is not None and old.value == value:
+    sql = "SELECT id, value FROM rule WHERE metric = ? AND operator = ? AND withdrawn_at IS NULL"
+    old = driver(connection).execute(sql, (metric, operator)).fetchone()
+    if old is not None and old[1] == value:
         return
-    connection.execute(update(table).where(same).values(withdrawn_at=now()))
+    if old is not None:
+        update_row(connection, "rule", old[0], {"withdrawn_at": now()})
     if value is not None:
-        connection.execute(
-            insert(table).values(stage=stage, metric=metric, operator=operator, value=value, created_at=now())
-        )
+        rule = {"stage": stage, "metric": metric, "operator": operator, "value": value}
+        insert_row(connection, "rule", {**rule, "created_at": now()})
 
 
 # --- rejections -------------------------------------------------------------------------------------------------------
@@ -225,15 +216,14 @@ def reject(
 
 def rejections(connection: Connection) -> list[dict[str, Any]]:
     """List the rejections in force, as dicts of their columns."""
-    table = schema.rejection
-    rows = connection.execute(select(table).where(table.c.withdrawn_at.is_(None)).order_by(table.c.id))
+    rows = connection.exec_driver_sql("SELECT * FROM rejection WHERE withdrawn_at IS NULL ORDER BY id")
     return [dict(row) for row in rows.mappings()]
 
 
 def withdraw(connection: Connection, ids: Sequence[int]) -> None:
     """Take rejections back; their rows stay."""
-    table = schema.rejection
-    connection.execute(update(table).where(table.c.id.in_(ids)).values(withdrawn_at=now()))
+    raw, at = driver(connection), now()
+    raw.executemany("UPDATE rejection SET withdrawn_at = ? WHERE id = ?", [(at, id_) for id_ in ids])
 
 
 def leave_to_rules(connection: Connection, frames: Sequence[int]) -> int:

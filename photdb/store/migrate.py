@@ -1,18 +1,26 @@
 """Bring a project to this photdb's schema: tables by the migrations, views and flags as they stand in the code."""
 
 import contextlib
+import importlib.util
 import os
 import sqlite3
 import zlib
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 
 from photdb.algorithms.flags import MEANING
 from photdb.errors import ProjectError
 from photdb.store import schema
 from photdb.store.connection import driver, transaction
 from photdb.store.lock import now
+
+#: As Alembic makes it.
+_VERSION_TABLE = """CREATE TABLE alembic_version (
+\tversion_num VARCHAR(32) NOT NULL, 
+\tCONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+)"""
 
 
 def is_current(connection: Connection, revision: str | None) -> bool:
@@ -36,6 +44,30 @@ def keep_copy(connection: Connection, path: Path) -> None:
     os.replace(partial, copy)
 
 
+def build(connection: Connection) -> None:
+    """Make tables, views and flags of a new project, in one transaction.
+
+    The tables are made by the statements of the migrations, in their order. Alembic, whose import takes longer than all
+    that `init` does with a short night, is left out as long as every migration is nothing but its `STATEMENTS`.
+    """
+    statements: list[str] = []
+    for path in sorted((_folder() / "versions").glob("[0-9]*.py")):
+        loaded: Any = importlib.util.spec_from_file_location(path.stem, path)
+        migration = importlib.util.module_from_spec(loaded)
+        loaded.loader.exec_module(migration)
+        if not hasattr(migration, "STATEMENTS"):
+            upgrade(connection)
+            return
+        statements += migration.STATEMENTS
+    raw = driver(connection)
+    with transaction(connection):
+        raw.execute(_VERSION_TABLE)
+        for statement in statements:
+            raw.execute(statement)
+        raw.execute("INSERT INTO alembic_version (version_num) VALUES (?)", (schema.HEAD,))
+        _make_face(raw)
+
+
 def upgrade(connection: Connection) -> None:
     """Bring the tables to HEAD and make views and flags anew, in one transaction.
 
@@ -49,23 +81,30 @@ def upgrade(connection: Connection) -> None:
     setup = config.Config()
     setup.set_main_option("script_location", str(_folder()).replace("%", "%%"))
     setup.attributes["connection"] = connection
-    # A batch rebuild of a parent table would empty its children through ON DELETE CASCADE.
+    raw = driver(connection)
+    # A batch rebuild of a parent table would empty its children through ON DELETE CASCADE. Through SQLAlchemy, so that
+    # it takes itself to be in a transaction: else Alembic would begin and commit one of its own, and ours with it.
     connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
     with transaction(connection):
-        for (name,) in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'view'").all():
-            connection.exec_driver_sql(f'DROP VIEW "{name}"')
+        for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'view'").fetchall():
+            raw.execute(f'DROP VIEW "{name}"')
         command.upgrade(setup, "head")
-        for name, select in schema.VIEWS.items():
-            connection.exec_driver_sql(f"CREATE VIEW {name} AS {select}")
-        connection.execute(schema.flag.delete())
-        rows = [{"bit": int(flag), "name": flag.name, "meaning": meaning} for flag, meaning in MEANING.items()]
-        connection.execute(insert(schema.flag), rows)
-        broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+        _make_face(raw)
+        broken = raw.execute("PRAGMA foreign_key_check").fetchone()
         if broken is not None:
             raise ProjectError(f"the project has rows without parents in {broken[0]}: it is left as it was")
-        connection.exec_driver_sql(f"PRAGMA application_id={schema.APPLICATION_ID}")
-        connection.exec_driver_sql(f"PRAGMA user_version={_face()}")
-    connection.exec_driver_sql("PRAGMA foreign_keys=ON")
+    raw.execute("PRAGMA foreign_keys=ON")
+
+
+def _make_face(raw: sqlite3.Connection) -> None:
+    """Make what is no table, and mark the file as photdb's."""
+    for name, select in schema.VIEWS.items():
+        raw.execute(f"CREATE VIEW {name} AS {select}")
+    raw.execute("DELETE FROM flag")
+    rows = [(int(flag), flag.name, meaning) for flag, meaning in MEANING.items()]
+    raw.executemany("INSERT INTO flag (bit, name, meaning) VALUES (?, ?, ?)", rows)
+    raw.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")
+    raw.execute(f"PRAGMA user_version={_face()}")
 
 
 def _face() -> int:

@@ -9,14 +9,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, Table, create_engine, insert, update
+from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from photdb import __version__
 from photdb.errors import ProjectError
 from photdb.store import migrate, schema
-from photdb.store.connection import driver, transaction
+from photdb.store.connection import driver, insert_row, transaction, update_row
 from photdb.store.lock import WriterLock, now, user_and_host
 
 
@@ -116,9 +116,9 @@ class Project:
             lock.release()
             raise
         with _closing_on_error(project):
-            migrate.upgrade(project.connection)
+            migrate.build(project.connection)
             with project.transaction() as connection:
-                connection.execute(insert(schema.project).values(id=1, name=path.stem, created_at=now(), **facts))
+                insert_row(connection, "project", {"id": 1, "name": path.stem, "created_at": now(), **facts})
         return project
 
     def publish(self) -> None:
@@ -160,24 +160,16 @@ class Project:
     def recorded(self, command: str, arguments: Sequence[str]) -> Iterator[None]:
         """Keep a row of `history` for a command: committed when it starts, its outcome when it ends."""
         user, host = user_and_host()
+        values = {"at": now(), "command": command, "arguments": json.dumps(list(arguments))}
         with self.transaction() as connection:
-            row = connection.execute(
-                insert(schema.history).values(
-                    at=now(),
-                    command=command,
-                    arguments=json.dumps(list(arguments)),
-                    version=__version__,
-                    user=user,
-                    host=host,
-                )
-            )
-        (history_id,) = row.inserted_primary_key or (0,)
-        with self.outcome(schema.history, history_id):
+            who = {"version": __version__, "user": user, "host": host}
+            history_id = insert_row(connection, "history", values | who)
+        with self.outcome("history", history_id):
             yield
 
     @contextlib.contextmanager
-    def outcome(self, log: Table, row_id: int) -> Iterator[None]:
-        """Write into a row of a log how what is inside ended: 'ok', 'interrupted', or 'failed: …'."""
+    def outcome(self, log: str, row_id: int) -> Iterator[None]:
+        """Write into a row of `history` or `stage_run` how what is inside ended: ok, interrupted, or failed: …."""
         outcome = "ok"
         try:
             yield
@@ -188,10 +180,10 @@ class Project:
             outcome = f"failed: {error}"
             raise
         finally:
-            values = {"outcome": outcome, **({"finished_at": now()} if "finished_at" in log.c else {})}
+            values = {"outcome": outcome, **({"finished_at": now()} if log == "stage_run" else {})}
             # It is only a log: where it cannot be written (full disk), the first error matters more.
             with contextlib.suppress(OperationalError, sqlite3.Error), self.transaction() as connection:
-                connection.execute(update(log).where(log.c.id == row_id).values(**values))
+                update_row(connection, log, row_id, values)
 
     def state(self) -> tuple[int, int]:
         """Give numbers that are others whenever rows may have changed, through this connection or another."""

@@ -1,5 +1,7 @@
 """`photdb select`: positions as typed, snapped or not, and what is refused."""
 
+import json
+
 import numpy as np
 import pytest
 from nights import N_FRAMES
@@ -164,3 +166,49 @@ def test_proposals_do_without_the_stars_of_qcs_region(night_at):
     night.photdb("qc", "--region", 0, 0, 3, 3)
     assert night.one("SELECT count(fwhm_px) FROM frame_quality") == 0
     assert "2 references proposed" in night.photdb("select", "reference", "--auto", 2).stderr
+
+
+def test_without_a_name_each_position_is_a_star_of_its_own(night_at):
+    night = night_at("shifted")
+    several = [v for label, frame in (("R1", 1), ("R2", 1), ("R3", 5)) for v in night.at(label, frame)]
+    lines = night.photdb("select", "reference", *several).stderr.splitlines()
+    assert [line.split(":")[0] for line in lines] == [
+        *("reference R1", "  frame 1", "reference R2", "  frame 1", "reference R3", "  frame 5")
+    ]
+    night.photdb("select", "check", *night.at("C1", 1), *night.at("R4", 1))
+    together = {label: anchors(night, label) for label in ("R1", "R2", "R3", "C1", "C2")}
+    alone = night_at("shifted", "alone")
+    for label, role, place in (
+        ("R1", "reference", alone.at("R1", 1)),
+        ("R2", "reference", alone.at("R2", 1)),
+        ("R3", "reference", alone.at("R3", 5)),
+        ("C1", "check", alone.at("C1", 1)),
+        ("C2", "check", alone.at("R4", 1)),
+    ):
+        alone.photdb("select", role, label, *place)
+        assert anchors(alone, label) == together[label]  # to the last bit
+    typed = night.one("SELECT arguments FROM history WHERE command = 'select' ORDER BY id LIMIT 1")
+    assert json.loads(typed) == ["reference", *map(str, several)]
+
+
+def test_stars_without_names_are_selected_all_or_none(night_at):
+    night = night_at("shifted")
+    night.photdb("select", "reference", "Old", *night.at("R2", 1))
+    (x, y), (x5, y5) = night.place("R1", 1), night.place("R1", 5)
+    for lines, code, said in (
+        (("--at", 1, x, y, "--at", 5, x5, y5), 1, f"({x:g}, {y:g}) in frame 1 and ({x5:g}, {y5:g}) in frame 5 are the"),
+        (("--at", 1, x, y, "--at", "first", x + 1, y), 1, "are the same star: give it once"),
+        (("--at", 1, x, y, *night.at("R2", 5)), 1, "Old is the star of ("),
+        (("--at", 1, x, y, "--at", 1, 999, y), 1, "(999, "),
+        (("--at", 1, x, y, "--at", 99, x, y), 1, "no frame 99"),
+        (("R9", "--at", 1, x, y, *night.at("R3", 1)), 2, "without a NAME each is a star of its own"),
+    ):
+        for role in ("reference",) if "Old" in said else ("reference", "check"):
+            assert said in night.refused("select", role, *lines, code=code)
+    assert night.one("SELECT count(*) FROM source") == 1
+
+
+def test_with_a_name_positions_in_several_frames_are_one_star(night_at):
+    night = night_at("shifted")
+    night.photdb("select", "reference", "R9", *night.at("R1", 1, 5, 20))
+    assert [row[0] for row in anchors(night, "R9")] == [1, 5, 20]

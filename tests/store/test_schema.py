@@ -8,7 +8,7 @@ from sqlalchemy import create_engine
 
 from photdb.algorithms.flags import MEANING
 from photdb.store import schema
-from photdb.store.migrate import _folder
+from photdb.store.migrate import _folder, build, upgrade
 
 
 def described(connection):
@@ -155,3 +155,20 @@ def test_views_need_no_function_that_an_sqlite_may_lack(night):
     assert not re.search(r"\b(log|log10|sqrt|pow|power)\(", " ".join(schema.VIEWS.values()))
     for view in schema.VIEWS:
         night.rows(f"SELECT * FROM {view} LIMIT 1")
+
+
+def test_new_projects_are_what_alembic_would_make(tmp_path):
+    def made(make):
+        raw = sqlite3.connect(":memory:", isolation_level=None)
+        engine = create_engine("sqlite://", creator=lambda: raw)
+        with engine.connect() as connection:
+            make(connection)
+        tables = raw.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name").fetchall()
+        marks = [raw.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version")]
+        rows = [raw.execute(f"SELECT * FROM {name}").fetchall() for name in ("alembic_version", "flag")]
+        engine.dispose()
+        raw.close()
+        return tables, marks, rows
+
+    assert made(build) == made(upgrade)
+    assert len(made(build)[0]) > 30
