@@ -43,11 +43,17 @@ class _Entry:
     runs: list[tuple[str, str | None]]  # stages it ran, with their outcomes
 
 
-def script(project: "Project") -> str:
+def script(project: "Project", *, for_others: bool = False) -> str:
     """Write the session as a POSIX shell script.
 
     Frames come from the folder `$FRAMES` (where they are now) and go into a new project `$PROJECT`. Commands that
     failed or were interrupted are comments, unless they had decided something before, which is then repeated.
+
+    Parameters
+    ----------
+    project : Project
+    for_others : bool
+        Do not tell where the frames are here: whoever runs it must say where they are there.
 
     Raises
     ------
@@ -64,7 +70,9 @@ def script(project: "Project") -> str:
         _comment(f"Repeats the session of {project.path.name}, from its frames to the same numbers."),
         _comment(f"photdb {', '.join(versions)}. FRAMES and PROJECT can be given in the environment."),
         "set -eu",
-        f"FRAMES=${{FRAMES:-{shlex.quote(str(project.frame_folder))}}}",
+        "FRAMES=${FRAMES:?is the folder of the frames: give it in the environment}"
+        if for_others
+        else f"FRAMES=${{FRAMES:-{shlex.quote(str(project.frame_folder))}}}",
         f"PROJECT=${{PROJECT:-{shlex.quote(name + '-again.photdb')}}}",
         'export PHOTDB_PROJECT="$PROJECT"',
         "",

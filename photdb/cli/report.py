@@ -37,7 +37,7 @@ def report_command(console: Console, file: Path | None, overwrite: bool) -> None
     with console.reading() as project:
         if target.exists() and not overwrite and not _is_report(target):
             raise PhotdbError(f"the file {target} was not made by this command: choose another, or give --overwrite")
-        page = report(project, script(project))
+        page = report(project, script(project, for_others=True))
     partial = target.with_name(f".{target.name}.part")
     try:
         partial.write_text(page, encoding="utf-8", errors="replace", newline="\n")

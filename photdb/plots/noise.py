@@ -1,6 +1,8 @@
 """What plot `noise` shows: each source's scatter against the mean of the references, and what the CCD equation says."""
 
+import functools
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,9 @@ from photdb.stages.series import Series, load_series, nothing_left
 from photdb.store.arrays import read_cube
 from photdb.store.project import Project
 from photdb.viewers.noise import NoiseDiagram
+
+if TYPE_CHECKING:
+    from photdb.algorithms.noise import HighPass
 
 Floats = NDArray[np.float64]
 
@@ -57,7 +62,7 @@ def noise_diagram(project: Project, *, aperture_id: int | None = None) -> NoiseD
 
 def _scatter(series: Series, k: int, p: int, references: list[int]) -> tuple[float, float]:
     """Noise of a source's curve in an aperture, and what its errors foretell (the root of the median variance)."""
-    from photdb.algorithms.noise import noise, smoother
+    from photdb.algorithms.noise import noise
 
     others = [j for j in references if j != k and series.allowed[j, p]]
     if not others:
@@ -69,8 +74,15 @@ def _scatter(series: Series, k: int, p: int, references: list[int]) -> tuple[flo
     err2 = (
         np.square(series.mag_err[good, k, p]) + np.square(series.mag_err[good][:, others, p]).sum(1) / len(others) ** 2
     )
-    measured = float(noise(curve[good], smoother(series.jd_utc_mid[good])))
+    measured = float(noise(curve[good], _highpass(series.jd_utc_mid[good].tobytes())))
     return measured, float(np.sqrt(np.median(err2)))
+
+
+@functools.lru_cache(maxsize=64)  # most sources are valid in the same frames
+def _highpass(times: bytes) -> "HighPass":
+    from photdb.algorithms.noise import smoother
+
+    return smoother(np.frombuffer(times))
 
 
 def _ccd_curve(

@@ -39,7 +39,8 @@ body{margin:0 auto;padding:1rem;max-width:76rem;background:var(--paper);color:va
 font:1rem/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;overflow-wrap:anywhere}
 h1{font-size:1.7rem;line-height:1.2;margin:.5rem 0}h2{font-size:1.25rem;margin:2.2rem 0 .6rem;
 border-bottom:1px solid var(--grid);padding-bottom:.2rem}
-p{max-width:46rem}p.note{color:var(--quiet);margin:1.2rem 0 -.3rem}header p.note{margin:.3rem 0 .8rem}a{color:var(--link)}
+p{max-width:46rem}p.note{color:var(--quiet);margin:1.2rem 0 -.3rem}
+header p.note{margin:.3rem 0 .8rem}a{color:var(--link)}
 nav a{margin-right:.9rem;white-space:nowrap}
 .plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,30rem),1fr));gap:1.4rem;align-items:start}
 figure{margin:0;min-width:0}figure svg,figure img{display:block;width:100%;height:auto;max-width:44rem}

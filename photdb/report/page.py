@@ -28,6 +28,8 @@ _OF_TARGET: Final = {
     " of other stars.",
     "search": "The least noise that can be had with each number of references in each aperture.",
 }
+#: With more targets than this each has its light curve alone: a page is to be sent by mail.
+_MOST: Final = 4
 
 
 def report(project: Project, script: str) -> str:
@@ -54,7 +56,10 @@ def report(project: Project, script: str) -> str:
     ]
     sections = [
         ("summary", "Summary", tables.out_of_date(project) + tables.summary(project)),
-        *((f"target-{i}", label, _target(project, label)) for i, label in enumerate(targets, 1)),
+        *(
+            (f"target-{i}", label, _target(project, label, fully=len(targets) <= _MOST))
+            for i, label in enumerate(targets, 1)
+        ),
         ("night", "The night in plots", _figures(project, _PLOTS, Wanted(width=NARROW, named=False))),
         ("left-out", "What was left out, and why", tables.left_out(project)),
         ("sources", "Sources", tables.sources(project)),
@@ -100,8 +105,9 @@ def _site(lat_deg: float | None, lon_deg: float | None) -> str:
     return f"{abs(lat_deg):.4f}° {'S' if lat_deg < 0 else 'N'}, {abs(lon_deg):.4f}° {'W' if lon_deg < 0 else 'E'}"
 
 
-def _target(project: Project, label: str) -> str:
-    plots = _figures(project, _OF_TARGET, Wanted(target=label, width=NARROW, named=False))
+def _target(project: Project, label: str, *, fully: bool) -> str:
+    names = _OF_TARGET if fully else {"lightcurve": _OF_TARGET["lightcurve"]}
+    plots = _figures(project, names, Wanted(target=label, width=NARROW, named=False))
     combinations = tables.best_combinations(project, label)
     if not combinations:
         return plots

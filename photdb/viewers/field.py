@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 #: Sources that are shown near by.
 _MOST_STAMPS = 12
+#: More sources than this are shown without the names of stars, and smaller.
+_MOST_NAMED = 60
+#: A side of the frame as it is drawn.
+_MOST_PX = 2600
 #: Pixels that the stretch is made from.
 _SAMPLE = 200_000
 
@@ -59,14 +63,34 @@ def stretched(pixels: NDArray[Any]) -> NDArray[np.float32]:
 def draw_field(axes: "Axes", field: Field) -> None:
     """Draw the frame, dark stars on a light sky, with its sources and tracks; y goes up."""
     height, width = field.pixels.shape
-    axes.imshow(stretched(field.pixels), cmap="gray_r", vmin=0, vmax=1, origin="lower", aspect="equal")
+    k = -(-max(height, width) // _MOST_PX)
+    shown = _reduced(field.pixels, k)
+    axes.imshow(
+        stretched(shown),
+        cmap="gray_r",
+        vmin=0,
+        vmax=1,
+        origin="lower",
+        extent=(-0.5, k * shown.shape[1] - 0.5, -0.5, k * shown.shape[0] - 0.5),
+        aspect="equal",
+    )
+    crowded = len(field.sources) > _MOST_NAMED
     for source in field.sources:
         colour = ROLE_COLOUR[source.role]
         if source.track_px is not None:
             axes.plot(*source.track_px.T, color=colour, lw=1.2, label="_")
         axes.plot(
-            source.x_px, source.y_px, ls="none", marker=ROLE_MARKER[source.role], ms=11, mfc="none", mec=colour, mew=1.5
+            source.x_px,
+            source.y_px,
+            ls="none",
+            marker=ROLE_MARKER[source.role],
+            ms=5 if crowded else 11,
+            mfc="none",
+            mec=colour,
+            mew=1.5,
         )
+        if crowded and source.role in ("check", "reference"):
+            continue
         right = source.x_px > 0.85 * width or _is_neighboured(field, source)
         axes.annotate(
             plain(source.label),
@@ -82,6 +106,15 @@ def draw_field(axes: "Axes", field: Field) -> None:
     dress(axes, ylabel="y, px")
     axes.grid(visible=False)
     axes.set(xlabel="x, px", xlim=(-0.5, width - 0.5), ylim=(-0.5, height - 0.5))
+
+
+def _reduced(pixels: NDArray[Any], k: int) -> NDArray[Any]:
+    """Average squares of k × k pixels of a frame that is larger than any screen; up to k − 1 rows and columns go."""
+    if k == 1:
+        return pixels
+    height, width = pixels.shape[0] // k, pixels.shape[1] // k
+    squares = pixels[: height * k, : width * k].reshape(height, k, width, k)
+    return np.asarray(squares.mean(axis=(1, 3), dtype=np.float32))
 
 
 def _is_neighboured(field: Field, source: FieldSource) -> bool:

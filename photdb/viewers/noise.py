@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+#: More sources than this cannot be told apart by name.
+_MOST_NAMED = 35
+
 
 @dataclass(frozen=True, slots=True)
 class NoiseDiagram:
@@ -30,6 +33,13 @@ class NoiseDiagram:
     gain_known: bool  # else 1 e/ADU is assumed
 
 
+def named(found: NoiseDiagram) -> list[int]:
+    """Give the places of the sources that are shown by name: all, or of very many targets and references first."""
+    order = ("asteroid", "variable", "reference", "check")
+    places = sorted(range(len(found.labels)), key=lambda i: (order.index(found.roles[i]), i))
+    return sorted(places[:_MOST_NAMED])
+
+
 def draw_magnitude_noise(axes: "Axes", found: NoiseDiagram) -> None:
     """Draw noise against magnitude in one aperture: measured as markers, foretold as bars and as the CCD's curve."""
     x, measured = found.mag[:, found.place], 1000.0 * found.measured_mag[:, found.place]
@@ -38,8 +48,11 @@ def draw_magnitude_noise(axes: "Axes", found: NoiseDiagram) -> None:
     axes.plot(found.curve_mag, 1000.0 * found.total_mag, color="black", lw=1.2, label=equation)
     axes.plot(found.curve_mag, 1000.0 * found.photon_mag, color=FAINT, lw=1.0, ls="--", label="photons of the source")
     axes.plot(found.curve_mag, 1000.0 * found.sky_mag, color=FAINT, lw=1.0, ls=":", label="sky and read-out")
-    for i, label in enumerate(found.labels):
-        look = nth(i)
+    others = [i for i in range(len(found.labels)) if i not in named(found)]
+    if others:
+        axes.plot(x[others], measured[others], ".", ms=3, mew=0, color=FAINT, label=f"{len(others)} more")
+    for i in named(found):
+        label, look = found.labels[i], nth(i)
         target = found.roles[i] in ("asteroid", "variable")
         axes.plot([x[i], x[i]], [expected[i], measured[i]], color=look["color"], lw=0.9, label="_")
         axes.plot(x[i], expected[i], marker="_", ms=9, mew=1.4, color=look["color"], label="_")
@@ -64,8 +77,8 @@ def draw_magnitude_noise(axes: "Axes", found: NoiseDiagram) -> None:
 
 def draw_noise_by_aperture(axes: "Axes", found: NoiseDiagram) -> None:
     """Draw each source's noise against the aperture: measured as markers and lines, foretold dashed."""
-    for i, label in enumerate(found.labels):
-        look = nth(i)
+    for i in named(found):
+        label, look = found.labels[i], nth(i)
         axes.plot(found.radius_px, 1000.0 * found.expected_mag[i], color=look["color"], lw=0.8, ls="--", label="_")
         axes.plot(found.radius_px, 1000.0 * found.measured_mag[i], lw=1.0, ms=4, mew=0, label=plain(label), **look)
     known = 1000.0 * np.concatenate([found.measured_mag, found.expected_mag]).ravel()

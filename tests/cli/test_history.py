@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from nights import DECISIONS, RESULTS, interrupt_after, small_steps, snapshot
 
+from photdb.cli._replay import script
 from photdb.store.project import Project
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -127,6 +128,15 @@ def test_a_killed_command_goes_on_in_the_script(night, tmp_path):
     path, script = replayed(night, tmp_path / "f")
     assert "\nphotdb solve --weighting all\n" in script
     assert_same(night, path)
+
+
+def test_the_script_of_a_report_asks_where_the_frames_are(night, tmp_path):
+    with Project.read(night.path) as project:
+        text = script(project, for_others=True)
+    assert str(night.folder) not in text
+    done = subprocess.run(["sh", "-c", text], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "FRAMES: is the folder of the frames: give it in the environment" in done.stderr
 
 
 def test_the_list_stays_as_it_was(night):

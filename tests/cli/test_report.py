@@ -80,6 +80,7 @@ def test_the_page_tells_the_night_and_leaves_the_project_as_it_is(night):
     points = night.one("SELECT count(*) FROM best_light_curve")
     assert len(re.findall(r"^\d+,24\d{5}\.\d{8},", page.text, re.MULTILINE)) == points
     assert "not up to date" not in page.text
+    assert str(night.folder) not in file.read_text(encoding="utf-8"), "where files are here is nobody else's business"
 
 
 def test_the_page_asks_for_nothing_and_suits_phones_and_the_dark(night):

@@ -160,6 +160,36 @@ def test_a_field_is_shown_with_its_sources_tracks_and_apertures_to_scale():
     assert {patch.center for patch in second.patches} == {(95.0, 70.0)}
 
 
+def test_a_frame_larger_than_a_screen_is_shown_smaller_in_its_own_pixels():
+    pixels = np.zeros((40, 5201), np.uint16)
+    pixels[30:33, 3000:3003] = 900
+    (axes,) = field_figure(Field(pixels, 1, [], [], None)).axes
+    (image,) = axes.images
+    shown = np.asarray(image.get_array())
+    assert shown.shape == (13, 1733)
+    assert image.get_extent() == [-0.5, 5198.5, -0.5, 38.5]
+    assert np.argwhere(shown > 0.5).tolist() == [[10, 1000]]
+    assert axes.get_xlim() == (-0.5, 5200.5)
+
+
+def test_very_many_sources_are_not_all_named():
+    n = 100
+    roles = ["check"] * (n - 2) + ["asteroid", "reference"]
+    values, grid = np.full((n, 2), 0.01), np.linspace(-12, -8, 5)
+    found = NoiseDiagram(
+        [f"S{i}" for i in range(n)], roles, np.array([3.0, 4.0]), 0, RNG.uniform(-11, -9, (n, 2)), values, values,
+        grid, grid * 0 + 0.01, grid * 0 + 0.005, grid * 0 + 0.004, True,
+    )  # fmt: skip
+    upper, lower = noise_figure(found).axes
+    names = {text.get_text() for text in upper.texts}
+    assert {"S98", "S99"} < names
+    assert len(names) == 35
+    assert "65 more" in upper.get_legend_handles_labels()[1]
+    sources = [FieldSource(f"S{i}", role, 5.0 + i, 7.0, None) for i, role in enumerate(roles)]
+    axes = field_figure(Field(np.zeros((50, 120)), 1, sources, [3.0], (5.0, 8.0))).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["S98"]
+
+
 def test_the_stretch_keeps_the_order_of_pixels_and_stays_within_black_and_white():
     pixels = np.sort(np.append(RNG.normal(500, 10, 4999), 60000.0)).reshape(50, 100)
     shown = stretched(pixels).reshape(-1)
