@@ -45,9 +45,14 @@ def parse_cards(block: bytes, only: tuple[str, ...] = ("",)) -> dict[str, Value]
     """
     text = block.decode("latin-1")
     cards: dict[str, Value] = {}
+    # What a card that matters may begin with; the others, most of them, need not be split.
+    initials = {word[:1] for word in (*only, "HIERARCH", "CONTINUE", "END")}
     last = ""  # the keyword of the card before, whose string a CONTINUE card would go on with
     for start in range(0, len(text), CARD):
         card = text[start : start + CARD]
+        if "" not in initials and card[:1].upper() not in initials:
+            last = ""
+            continue
         word, key, body = _split(card)
         if word == "CONTINUE":
             before = cards.get(last)

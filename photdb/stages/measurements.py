@@ -32,7 +32,7 @@ Bools = NDArray[np.bool_]
 
 #: Stamps a task, and their pixels: enough that a task costs little, few enough to stay small in memory, and at least
 #: some tasks for each worker.
-_MOST_STAMPS = 1024
+_MOST_STAMPS = 512
 _MOST_PIXELS = 4_000_000
 _FEWEST_STAMPS = 64
 _TASKS_A_WORKER = 4
@@ -162,7 +162,7 @@ def _chunks(
 ) -> list[list[tuple[int, Ints]]]:
     """Part frames into tasks; those of single and of double precision apart, so that no stack changes the other's."""
     largest = max(_FEWEST_STAMPS, int(_MOST_PIXELS / (2 * outer_px + 1) ** 2))
-    share = sum(k.size for _, k in items) // (_TASKS_A_WORKER * n_workers)
+    share = sum(k.size for _, k in items) // (_TASKS_A_WORKER * n_workers if n_workers > 1 else 1)
     enough = min(_MOST_STAMPS, largest, max(_FEWEST_STAMPS, share))
     chunks: list[list[tuple[int, Ints]]] = []
     n_stamps = enough
