@@ -43,7 +43,7 @@ MAY_USE = {
     "frames": {"numpy", "astropy", "isal"},
     "executors": {"numpy", "dask", "distributed"},
     "stages": {"numpy", "sqlalchemy", "astropy"},
-    "viewers": {"numpy", "matplotlib"},
+    "viewers": {"numpy", "matplotlib", "astropy", "tornado", "PIL"},
     "exports": {"numpy", "astropy"},
     "simulate": {"numpy", "scipy"},
     "cli": {"click", "numpy", "sqlalchemy"},
