@@ -1,7 +1,7 @@
 """The window of `photdb select`: what it is given of the project, and what is done with what it gives."""
 
+import shlex
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from photdb.cli.common import Console
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from photdb.store.project import Project
     from photdb.viewers.windows.night import Night
     from photdb.viewers.windows.picks import Change, Pick, Picks
+    from photdb.viewers.windows.select_window import SelectWindow
 
 
 def select_in_window(console: Console, n_auto: int, *, web: bool) -> None:
@@ -22,19 +23,35 @@ def select_in_window(console: Console, n_auto: int, *, web: bool) -> None:
 
     The project is read before and written at the end: no other command has to wait while the window is open.
     """
+    from photdb.viewers.windows.picks import changes
+    from photdb.viewers.windows.screen import show
+
+    window = make_window(console, n_auto)
+    before = window.state
+    picks = show(window, web=web, say=console.say)
+    if picks is None:
+        console.say("Closed: nothing was changed.")
+        return
+    done = changes(before, picks)
+    for change in done:
+        console.say(shlex.join(["photdb", "select", *change.arguments()]))
+    console.say(f"{count(len(picks.sources), 'source')}, {len(done)} changed.")
+
+
+def make_window(console: Console, n_auto: int) -> "SelectWindow":
+    """Make the window of a project, with so many proposals at first."""
     from photdb.stages.select import make_anchors, propose_references, read_field
     from photdb.viewers.windows.doubts import doubts
-    from photdb.viewers.windows.picks import Anchor, Change, Pick, Picks, changes
-    from photdb.viewers.windows.screen import show
+    from photdb.viewers.windows.picks import Anchor, Pick, Picks, changes
     from photdb.viewers.windows.select_window import SelectWindow
 
     with console.reading() as project:
         field = read_field(project)
         night = _read_night(project, field)
-        before = Picks(_read_picks(project, night))
-        name = project.path.stem
-    has_asteroid = any(pick.role == "asteroid" for pick in before.sources)
-    before = replace(before, role="reference" if has_asteroid else "asteroid")
+        sources = _read_picks(project, night)
+        title = f"photdb select: {project.path.stem}"
+    has_asteroid = any(pick.role == "asteroid" for pick in sources)
+    before = Picks(sources, "reference" if has_asteroid or n_auto else "asteroid")
 
     def snap(number: int, x: float, y: float) -> Anchor:
         i = night.place(number)
@@ -43,7 +60,8 @@ def select_in_window(console: Console, n_auto: int, *, web: bool) -> None:
         return Anchor(number, found.x_px, found.y_px, x, y, float(x_ref), float(y_ref))
 
     def propose(picks: Picks, wanted: int) -> Sequence[Anchor]:
-        gone = [pick.label for pick in before.sources if picks.get(pick.label) is None]
+        """Propose beside the sources in the window, of which the project knows nothing yet."""
+        gone = [pick.label for pick in sources if picks.get(pick.label) is None]
         with console.reading() as project:
             places = propose_references(project, ignoring=gone)
         found: list[Anchor] = []
@@ -61,21 +79,10 @@ def select_in_window(console: Console, n_auto: int, *, web: bool) -> None:
         return found
 
     def save(picks: Picks) -> None:
-        wanted = changes(before, picks)
-        if wanted:
+        if wanted := changes(before, picks):
             _put(console, night, field, before, wanted)
 
-    window = SelectWindow(
-        before, night, snap=snap, propose=propose, wanted=n_auto, title=f"photdb select: {name}", save=save
-    )
-    picks = show(window, web=web, say=console.say)
-    done: list[Change] = [] if picks is None else changes(before, picks)
-    if picks is None:
-        console.say("Closed: nothing was changed.")
-    for change in done:
-        console.say(f"photdb select {' '.join(change.arguments())}")
-    if picks is not None:
-        console.say(f"{count(len(picks.sources), 'source')}, {len(done)} changed.")
+    return SelectWindow(before, night, snap=snap, propose=propose, wanted=n_auto, title=title, save=save)
 
 
 def _put(console: Console, night: "Night", field: "Field", before: "Picks", wanted: "Sequence[Change]") -> None:

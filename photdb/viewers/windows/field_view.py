@@ -10,6 +10,7 @@ from photdb.viewers.windows.doubts import track
 from photdb.viewers.windows.frame_image import FrameImage
 from photdb.viewers.windows.night import Floats, Night, Shot
 from photdb.viewers.windows.picks import Pick, Picks
+from photdb.viewers.windows.quick_text import QuickText
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,8 +38,8 @@ class FieldView:
 
     Attributes
     ----------
-    below, above, cross : list of Artist
-        The frame; the marks; the cross-hair. Each goes into a layer of its own.
+    artists, cross : list of Artist
+        The frame and its marks; the cross-hair, for a layer of its own.
     scale : float
         Pixels of the reference frame in a hundredth of an inch.
     """
@@ -52,29 +53,25 @@ class FieldView:
         self.image = FrameImage(axes)
         self._middle = np.array([(night.shifts.width_px - 1) / 2, (night.shifts.height_px - 1) / 2])
         self.scale = 0.0
-        self._outline = [effects.withStroke(linewidth=2.6, foreground="black")]
+        outline = [effects.withStroke(linewidth=2.6, foreground="black")]
         self._rings = LineCollection([], linewidths=1.0)
         self._tracks = LineCollection([], colors=STYLE["asteroid"][1], linewidths=1.2)
         self._markers = {
-            role: axes.plot(
-                [], [], marker, ls="", ms=13, mfc="none", mec=color, mew=1.6, path_effects=self._outline
-            )[0]
+            role: axes.plot([], [], marker, ls="", ms=13, mfc="none", mec=color, mew=1.6, path_effects=outline)[0]
             for role, (marker, color) in STYLE.items()
         }
         (self._anchors,) = axes.plot([], [], "D", ls="", ms=5, color=STYLE["asteroid"][1], mec="black", mew=0.7)
         (self._proposals,) = axes.plot(
-            [], [], "o", ls="", ms=15, mfc="none", mec=_PROPOSAL, mew=1.6, path_effects=self._outline
+            [], [], "o", ls="", ms=15, mfc="none", mec=_PROPOSAL, mew=1.6, path_effects=outline
         )
         axes.add_collection(self._rings, autolim=False)
         axes.add_collection(self._tracks, autolim=False)
-        self._labels = _Labels(axes, self._outline)
+        self._labels = _Labels(axes)
         axes.autoscale(False)
         style: dict[str, Any] = {"color": "#00C8FF", "lw": 0.8, "visible": False}
         self.cross: list[Artist] = [axes.axvline(0, **style), axes.axhline(0, **style)]
-        self.below: list[Artist] = [self.image]
-        self.above: list[Artist] = [
-            self._tracks, self._rings, self._anchors, *self._markers.values(), self._proposals, self._labels
-        ]
+        marks = (self._tracks, self._rings, self._anchors, *self._markers.values(), self._proposals, self._labels)
+        self.artists: list[Artist] = [self.image, *marks]
 
     # --- what is shown ------------------------------------------------------------------------------------------------
     def whole(self) -> None:
@@ -160,7 +157,7 @@ class FieldView:
             line.set_visible(not large)
         self._rings.set_visible(ring[1] / self.scale > 6.0)
         self._proposals.set_data(*(np.array([(a.x_ref_px, a.y_ref_px) for a in picks.proposals]).reshape(-1, 2).T))
-        self._labels.show(labels, max(10.0, radius / self.scale) * 0.72 + 3)
+        self._labels.show(labels, 0.75 * max(12.0, radius / self.scale) + 3)
 
     def _now(self, pick: Pick, i: int) -> tuple[float, float] | None:
         """Give where a source is in a frame, in pixels of the reference frame."""
@@ -180,26 +177,25 @@ def _rgb(color: str) -> tuple[float, float, float]:
 
 
 class _Labels(Artist):
-    """Names beside the sources: as many texts as are needed, kept for the next time."""
+    """Names beside the sources."""
 
-    def __init__(self, axes: "Axes", outline: Any) -> None:
+    def __init__(self, axes: "Axes") -> None:
         super().__init__()
-        self._axes, self._outline, self._texts, self._n = axes, outline, list[Any](), 0
+        self._axes = axes
+        self._labels: list[tuple[tuple[float, float], str, str]] = []
+        self._offset = 0.0
 
     def show(self, labels: list[tuple[tuple[float, float], str, str]], offset: float) -> None:
-        for _ in range(len(labels) - len(self._texts)):
-            text = self._axes.annotate(
-                "", (0, 0), xytext=(0, 0), textcoords="offset points", fontsize=9.5, path_effects=self._outline,
-                annotation_clip=True, clip_on=True,
-            )
-            text.set_animated(True)
-            self._texts.append(text)
-        self._n = len(labels)
-        for text, (at, label, color) in zip(self._texts, labels, strict=False):
-            text.xy = at
-            text.set(text=label, color=color)
-            text.set_position((offset, offset * 0.6))
+        """Take places, names and colours, and how far beside the places the names stand, hundredths of an inch."""
+        self._labels, self._offset = labels, offset
 
     def draw(self, renderer: Any) -> None:
-        for text in self._texts[: self._n]:
-            text.draw(renderer)
+        """Draw those that are in sight."""
+        box, figure = self._axes.bbox, self._axes.figure
+        away = self._offset * figure.dpi / 100.0
+        for at, label, color in self._labels:
+            x, y = self._axes.transData.transform(at)
+            if box.contains(x, y):
+                text = QuickText(figure, size=9.5, color=color, outlined=True)
+                text.text, text.x, text.y = label, x + away, y + 0.7 * away
+                text.draw(renderer, within=box)

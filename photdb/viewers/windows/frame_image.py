@@ -41,22 +41,35 @@ class Stretch:
 
 
 def shades(values: NDArray[Any], shot: Shot, stretch: Stretch) -> NDArray[np.uint8]:
-    """Turn levels into shades of grey, 0 to 255; NaN becomes black (white, if inverted)."""
+    """Turn levels (h, w) into colours (h, w, 4), shades of grey; NaN is as the lowest level."""
+    if values.dtype.kind in "iu" and values.itemsize == 2:  # all levels that there are, once
+        every = np.arange(1 << 16, dtype=np.uint16)
+        table = _curve(stretch)[_scaled(every.view(values.dtype), shot, stretch)]
+        packed = table.take(values.view(np.uint16), mode="clip")
+    else:
+        packed = _curve(stretch).take(_scaled(values, shot, stretch), mode="clip")
+    return np.ascontiguousarray(packed).view(np.uint8).reshape(*values.shape, 4)
+
+
+def _scaled(values: NDArray[Any], shot: Shot, stretch: Stretch) -> Any:
     # asinh goes on to ten times the range above the sky, where stars are; linear ends where zscale says.
     span = (shot.high - shot.low) * (10.0 if stretch.kind == "asinh" else 1.0) / stretch.contrast
     low = shot.low - stretch.brightness * (shot.high - shot.low)
     scaled = np.subtract(values, low, dtype=np.float32)
     scaled *= np.float32((_SHADES - 1) / span)
-    np.clip(scaled, 0, _SHADES - 1, out=scaled)
     np.nan_to_num(scaled, copy=False)
-    return np.asarray(_curve(stretch.kind, stretch.inverted)[scaled.astype(np.intp)])
+    np.clip(scaled, 0, _SHADES - 1, out=scaled)
+    return scaled.astype(np.intp)
 
 
-def _curve(kind: str, inverted: bool) -> NDArray[np.uint8]:
+def _curve(stretch: Stretch) -> NDArray[np.uint32]:
+    """Give the colour of each shade, packed."""
     level = np.linspace(0.0, 1.0, _SHADES)
-    if kind == "asinh":
+    if stretch.kind == "asinh":
         level = np.arcsinh(level / 0.1) / np.arcsinh(1 / 0.1)
-    return np.asarray(np.rint(255 * (1 - level if inverted else level)), np.uint8)
+    colors = np.full((_SHADES, 4), 255, np.uint8)
+    colors[:, :3] = np.rint(255 * (1 - level if stretch.inverted else level))[:, None]
+    return colors.view(np.uint32)[:, 0]
 
 
 class FrameImage(Artist):
@@ -99,19 +112,25 @@ class FrameImage(Artist):
         if turn < 0.5:  # rows and columns are looked up apart
             column = _index(xx * x_ref + xy * y_ref.mean() + xc, bins)
             row = _index(yy * y_ref + yx * x_ref.mean() + yc, bins)
-            outside = ((row < 0) | (row >= h))[:, None] | ((column < 0) | (column >= w))
-            found = pixels[np.clip(row, 0, h - 1)][:, np.clip(column, 0, w - 1)]
+            found = pixels.take(row, axis=0, mode="clip").take(column, axis=1, mode="clip")
+            out = shades(found, self.shot, self.stretch)
+            out[(row < 0) | (row >= h)] = _NOTHING
+            out[:, (column < 0) | (column >= w)] = _NOTHING
         else:
-            columns = _index((xx * x_ref + xc)[None] + (xy * y_ref)[:, None], bins)
-            rows = _index((yx * x_ref + yc)[None] + (yy * y_ref)[:, None], bins)
-            outside = (rows < 0) | (rows >= h) | (columns < 0) | (columns >= w)
-            found = pixels[np.clip(rows, 0, h - 1), np.clip(columns, 0, w - 1)]
-        out = np.full((*found.shape, 4), 255, np.uint8)
-        out[..., :3] = shades(found, self.shot, self.stretch)[..., None]
-        out[outside] = _NOTHING
+            # In 4096ths of a pixel, as whole numbers are added and cut in half the time.
+            columns = (_fixed((xx * x_ref + xc + 0.5) / bins) + _fixed(xy * y_ref / bins)[:, None]) >> 12
+            rows = (_fixed((yx * x_ref + yc + 0.5) / bins) + _fixed(yy * y_ref / bins)[:, None]) >> 12
+            outside = (rows.view(np.uint32) >= h) | (columns.view(np.uint32) >= w)
+            rows *= w
+            rows += columns
+            out = shades(pixels.reshape(-1).take(rows, mode="clip"), self.shot, self.stretch)
+            out.view(np.uint32)[..., 0][outside] = np.array(_NOTHING, np.uint8).view(np.uint32)[0]
         return out
 
 
 def _index(p: Floats, bins: int) -> NDArray[np.intp]:
     return np.floor((p + 0.5) / bins).astype(np.intp)
 
+
+def _fixed(p: Floats) -> NDArray[np.int32]:
+    return np.rint(4096 * p).astype(np.int32)

@@ -11,6 +11,7 @@ from photdb.viewers.windows.field_view import FieldView
 from photdb.viewers.windows.magnifier import Magnifier, star_at
 from photdb.viewers.windows.night import Album, Night
 from photdb.viewers.windows.parts import BAR
+from photdb.viewers.windows.quick_text import QuickText
 from photdb.viewers.windows.scrub import ScrubBar
 from photdb.viewers.windows.window import Drag, Key, State, Window
 from photdb.wording import numbers
@@ -66,10 +67,10 @@ class FrameWindow(Window[State]):
         self._magnifier = Magnifier(self._cut, self._profile, night.apertures)
         self._head = figure.text(0, 0, "", fontsize=9.5, va="top", linespacing=1.4)
         self._read_out = figure.text(0, 0, "", fontsize=9, va="top", linespacing=1.4, family="monospace")
-        self._list = figure.text(0, 0, "", fontsize=9, va="top", linespacing=1.45)
-        self._frame_layer = self.layer(*self.view.below, *self.bar.artists, self._head)
-        self._mark_layer = self.layer(*self.view.above, self._list)
-        self._hover_layer = self.layer(*self.view.cross, self._cut, self._profile, self._read_out)
+        self._list = QuickText(figure, top=True)
+        self._text_layer = self.layer(*self.bar.artists, self._head, self._list)
+        self._view_layer = self.layer(*self.view.artists)
+        self._hover_layer = self.layer(*self.view.cross, *self._magnifier.artists, self._read_out)
 
     def place(self, width: float, height: float) -> None:
         panel = min(_PANEL, 0.34 * width)
@@ -85,15 +86,15 @@ class FrameWindow(Window[State]):
         self.put(self._profile, left + 44, below - tall, panel - 56, tall)
         self._head.set_position((left / width, 1 - 8 / height))
         self._read_out.set_position((left / width, (below - tall - 34) / height))
-        self._list.set_position((left / width, (below - tall - 96) / height))
+        self._list.x, self._list.y = left * self.unit, (below - tall - 96) * self.unit
 
     def refresh(self) -> None:
         self.view.show_frame(self.album.get(self.i), self.night.affine(self.i))
         self._head.set_text(self._about_frame())
         self.show_marks()
-        self._list.set_text("\n".join(self.lines()))
+        self._list.text = "\n".join(self.lines())
         self._look()
-        self.redraw(self._frame_layer)
+        self.redraw(self._text_layer)
 
     @property
     def number(self) -> int:
@@ -179,7 +180,7 @@ class FrameWindow(Window[State]):
 
     def _view_moved(self) -> None:
         self.show_marks()
-        self.redraw(self._frame_layer)
+        self.redraw(self._view_layer)
 
     # --- keys ---------------------------------------------------------------------------------------------------------
     def keys(self) -> Sequence[Key]:

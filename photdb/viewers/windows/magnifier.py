@@ -11,11 +11,14 @@ from photdb.viewers.windows.frame_image import Stretch, shades
 from photdb.viewers.windows.night import Shot
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.patches import Circle
 
 Floats = NDArray[np.float64]
 
-_STAR, _FIT, _APERTURE, _RING = "#0072B2", "#D55E00", "#009E73", "#8A6D00"
+# Okabe and Ito's colours, as in the plots.
+_STAR, _FIT, _APERTURE, _RING = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 #: Side of the cut-out in the outer radii of the ring.
 _SIDE: Final = 2.3
 
@@ -68,53 +71,56 @@ class Magnifier:
     cut, profile : Axes
         Where they are drawn.
     apertures : sequence of (radius, inner, outer)
-        Drawn to scale.
+        One or more. The smallest and the largest circle and the largest ring are drawn, to scale.
     """
 
     def __init__(self, cut: "Axes", profile: "Axes", apertures: tuple[tuple[float, float, float], ...]) -> None:
         self._cut, self._profile = cut, profile
         self._radii = sorted({r for r, _, _ in apertures})
-        self._rings = sorted({(i, o) for _, i, o in apertures})
-        outer = max((o for _, _, o in apertures), default=15.0)
+        self._rings = sorted({(i, o) for _, i, o in apertures}, reverse=True)
+        outer = self._rings[0][1]
         self.half = int(np.ceil(_SIDE / 2 * outer))
         side = 2 * self.half + 1
         self._image = cut.imshow(
             np.zeros((side, side, 3), np.uint8), origin="lower", interpolation="nearest", aspect="equal"
         )
         cut.set(xticks=[], yticks=[])
-        self._circles = []
-        for radius in self._shown_radii():
-            self._circles.append(self._circle(radius, _APERTURE, "-"))
-        for inner, outer in self._rings[:1]:
-            self._circles += [self._circle(inner, "#E69F00", "--"), self._circle(outer, "#E69F00", "--")]
+        circles = [(radius, _APERTURE, "-") for radius in self._shown_radii()]
+        circles += [(radius, _RING, "--") for radius in self._rings[0]]
+        self._circles = [self._circle(*circle) for circle in circles]
         (self._points,) = profile.plot([], [], ".", ms=3, color=_STAR)
         (self._fit,) = profile.plot([], [], "-", lw=1.5, color=_FIT)
         for radius in self._shown_radii():
             profile.axvline(radius, color=_APERTURE, lw=1)
-        for inner, outer in self._rings[:1]:
-            profile.axvspan(inner, outer, color="#E69F00", alpha=0.2, lw=0)
-        profile.set_xlim(0, outer if self._rings else self.half)
+        profile.axvspan(*self._rings[0], color=_RING, alpha=0.2, lw=0)
+        profile.set_xlim(0, outer)
         profile.set_xlabel("distance from the centre, px", fontsize=8, labelpad=1)
-        profile.set_ylabel("ADU", fontsize=8, labelpad=1)
+        profile.set_yticks([])
         profile.tick_params(labelsize=7.5, direction="in", pad=2)
-        profile.ticklabel_format(axis="y", style="plain", useOffset=False)
-        profile.locator_params(axis="y", nbins=5)
+        # Levels are written by hand: an axis takes longer to draw than everything else here.
+        self._levels = [
+            profile.text(-0.02, at, "", transform=profile.transAxes, ha="right", va=va, fontsize=7.5)
+            for at, va in ((0.0, "bottom"), (1.0, "top"))
+        ]
+        profile.text(-0.02, 0.5, "ADU", transform=profile.transAxes, ha="right", va="center", fontsize=8)
+        self.artists: list[Artist] = [self._image, *self._circles, self._points, self._fit, *self._levels]
 
     def _shown_radii(self) -> list[float]:
         return [self._radii[0], self._radii[-1]] if len(self._radii) > 1 else self._radii
 
-    def _circle(self, radius: float, color: str, style: str) -> Any:
+    def _circle(self, radius: float, color: str, style: str) -> "Circle":
         from matplotlib.patches import Circle
 
-        return self._cut.add_patch(Circle((self.half, self.half), radius, fill=False, ec=color, ls=style, lw=1.3))
+        circle = Circle((self.half, self.half), radius, fill=False, ec=color, ls=style, lw=1.3)
+        self._cut.add_patch(circle)
+        return circle
 
     def show(self, shot: Shot, star: Star, x: float, y: float, stretch: Stretch) -> None:
         """Show the star, or without one the place under the mouse."""
         x, y = (star.x_px, star.y_px) if star.is_there else (x, y)
         cx, cy = round(x), round(y)
         stamp = cutout(shot.pixels, cx, cy, self.half)
-        grey = shades(stamp, shot, stretch)
-        self._image.set_data(np.repeat(grey[..., None], 3, axis=2))
+        self._image.set_data(shades(stamp, shot, stretch))
         at = (x - cx + self.half, y - cy + self.half)
         for circle in self._circles:
             circle.set_center(at)
@@ -132,3 +138,5 @@ class Magnifier:
             low, high = float(stamp[shown].min()), float(stamp[shown].max())
             margin = 0.06 * (high - low) or 1.0
             self._profile.set_ylim(low - margin, high + margin)
+            for text, level in zip(self._levels, (low, high), strict=True):
+                text.set_text(f"{level:.0f}")

@@ -1,4 +1,4 @@
-"""The parts that every window has: its buttons, the line of text in its bar, its page of help."""
+"""The parts that every window has: its buttons and its page of help."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.figure import Figure
-    from matplotlib.text import Text
 
 #: Height of the bar at the bottom, hundredths of an inch.
 BAR: Final = 40.0
-_TEXT, _WARNING = "#222222", "#B00020"
+TEXT, WARNING = "#222222", "#B00020"
 
 
 class Button:
@@ -38,7 +37,7 @@ class Button:
         self._box.set_edgecolor("#0072B2" if main else "#888888")
         figure.add_artist(self._box)
         self._text = figure.text(
-            0, 0, text, ha="center", va="center", fontsize=9.5, color="white" if main else _TEXT, zorder=5
+            0, 0, text, ha="center", va="center", fontsize=9.5, color="white" if main else TEXT, zorder=5
         )
         self._box.set_zorder(4)
 
@@ -70,7 +69,7 @@ class HelpPage:
         left = "\n".join(key for key, _ in rows)
         right = "\n".join(text if key else text.upper() for key, text in rows)
         self._texts = [
-            figure.text(0, 0, text, ha=ha, va="center", fontsize=10, linespacing=1.45, color=_TEXT, visible=False)
+            figure.text(0, 0, text, ha=ha, va="center", fontsize=10, linespacing=1.45, color=TEXT, visible=False)
             for text, ha in ((left, "right"), (right, "left"))
         ]
         self._n_rows = len(rows)
@@ -92,9 +91,3 @@ class HelpPage:
         for artist in self.artists:
             artist.set_visible(self.shown)
 
-
-def style_line(line: "Text", text: str, *, warn: bool) -> None:
-    """Set the line of text in the bar."""
-    line.set_text(text)
-    line.set_color(_WARNING if warn else _TEXT)
-    line.set_fontweight("bold" if warn else "normal")

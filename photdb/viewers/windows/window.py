@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from photdb.errors import PhotdbError
 from photdb.viewers.windows.layers import Layers
-from photdb.viewers.windows.parts import BAR, Button, HelpPage, style_line
+from photdb.viewers.windows.parts import BAR, TEXT, WARNING, Button, HelpPage
+from photdb.viewers.windows.quick_text import QuickText
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -170,7 +171,7 @@ class Window(Generic[State]):
 
     def say(self, text: str, *, warn: bool = False) -> None:
         """Show a line of text in the bar."""
-        style_line(self._line, text, warn=warn)
+        self._line.text, self._line.color = text, WARNING if warn else TEXT
         self.redraw(self._bar_layer)
 
     def ask(self, prompt: str, text: str, then: Callable[[str], None]) -> None:
@@ -197,17 +198,18 @@ class Window(Generic[State]):
         figure.set_layout_engine("none")
         common = (("Undo", self.undo), ("Help", self._toggle_help), ("Cancel", self.cancel), ("Save", self.save))
         self._buttons = [Button(figure, text, action) for text, action in (*self.buttons(), *common)]
-        self._line = figure.text(0, 0, "", fontsize=9, va="center")
-        self.build()
+        self._line = QuickText(figure)
         self._bar_layer = self.layer(self._line)
+        self.build()
         self._keys = (*self.keys(), *self._common_keys())
         self._by_name = {name: key.action for key in self._keys for name in key.names}
         rows = [("", "Mouse"), *self.mouse_help(), ("", "Keys")]
         self._help = HelpPage(figure, [*rows, *((", ".join(map(_shown, k.names[:2])), k.text) for k in self._keys)])
-        self.layer(*self._help.artists)
+        for artist in self._help.artists:  # over everything, as the last of the uppermost layer
+            self.layers.add(self.layers.top, artist)
         self._place()
         self.refresh()
-        if not self._line.get_text():
+        if not self._line.text:
             self.say("h shows what mouse and keys do.")
         connect: Any = figure.canvas.mpl_connect
         connect("button_press_event", self._guarded(self._pressed))
@@ -258,7 +260,7 @@ class Window(Generic[State]):
         right = width - 6.0
         for button in reversed(self._buttons):
             right = button.place(right, width, height) - 6.0
-        self._line.set_position((10.0 / width, BAR / 2 / height))
+        self._line.x, self._line.y = 10.0 * self.unit, BAR / 2 * self.unit
         self._help.place(width, height)
         self.place(width, height)
 
