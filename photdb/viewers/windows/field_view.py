@@ -51,8 +51,7 @@ class FieldView:
         self.axes, self._night = axes, night
         axes.set_axis_off()
         self.image = FrameImage(axes)
-        self._middle = np.array([(night.shifts.width_px - 1) / 2, (night.shifts.height_px - 1) / 2])
-        self.scale = 0.0
+        self._middle, self.scale, self._is_whole = self._centre(), 0.0, True
         outline = [effects.withStroke(linewidth=2.6, foreground="black")]
         self._rings = LineCollection([], linewidths=1.0)
         self._tracks = LineCollection([], colors=STYLE["asteroid"][1], linewidths=1.2)
@@ -75,10 +74,12 @@ class FieldView:
 
     # --- what is shown ------------------------------------------------------------------------------------------------
     def whole(self) -> None:
-        """Show the whole reference frame."""
-        self.scale = 0.0
-        self._middle = np.array([(self._night.shifts.width_px - 1) / 2, (self._night.shifts.height_px - 1) / 2])
+        """Show the whole reference frame, whatever the size of the axes."""
+        self._is_whole = True
         self.fit_axes()
+
+    def _centre(self) -> Floats:
+        return np.array([(self._night.shifts.width_px - 1) / 2, (self._night.shifts.height_px - 1) / 2])
 
     def fit_axes(self) -> None:
         """Give the axes the limits of what is shown, after their size or the view has changed."""
@@ -86,9 +87,9 @@ class FieldView:
         unit = float(self.axes.figure.dpi) / 100.0
         w, h = box.width / unit, box.height / unit
         fit = 1.01 * max(self._night.shifts.width_px / w, self._night.shifts.height_px / h)
-        if not 0 < self.scale < fit:
-            self.scale = fit
-            self._middle = np.array([(self._night.shifts.width_px - 1) / 2, (self._night.shifts.height_px - 1) / 2])
+        if self._is_whole:
+            self.scale, self._middle = fit, self._centre()
+        self.scale = min(self.scale, 1.5 * fit)
         x, y = self._middle
         self.axes.set_xlim(x - self.scale * w / 2, x + self.scale * w / 2)
         self.axes.set_ylim(y - self.scale * h / 2, y + self.scale * h / 2)
@@ -100,7 +101,7 @@ class FieldView:
         def move(to_x: float, to_y: float) -> None:
             self._middle = middle - np.array([to_x - x, to_y - y]) / unit * self.scale
             limit = np.array([self._night.shifts.width_px, self._night.shifts.height_px], float)
-            self._middle = np.clip(self._middle, 0, limit)
+            self._middle, self._is_whole = np.clip(self._middle, 0, limit), False
             self.fit_axes()
 
         return move
@@ -110,7 +111,7 @@ class FieldView:
         new = max(self.scale * factor, 0.02)
         place = np.array([float(x), float(y)])
         self._middle = place + (self._middle - place) * new / self.scale
-        self.scale = new
+        self.scale, self._is_whole = new, False
         self.fit_axes()
 
     # --- what is drawn ------------------------------------------------------------------------------------------------
