@@ -50,10 +50,14 @@ def compile_kernels(folder: Path) -> list[Path]:
         modules = cythonize(extensions, build_dir=str(scratch), quiet=True)
         command: Any = Distribution({"ext_modules": modules}).get_command_obj("build_ext")
         command.build_lib, command.build_temp = str(scratch / "lib"), str(scratch / "temp")
+        command.parallel = True  # a compiler for each core
         command.ensure_finalized()
         command.run()
         folder.mkdir(parents=True, exist_ok=True)
-        return [Path(shutil.copy(built, folder)) for built in (scratch / "lib").rglob("*.*") if built.is_file()]
+        built = sorted(path for path in (scratch / "lib").rglob("*.*") if path.is_file())
+        for path in built:  # new files, as programs that are running may use the old ones
+            (folder / path.name).unlink(missing_ok=True)
+        return [Path(shutil.copy(path, folder)) for path in built]
     finally:
         shutil.rmtree(scratch)
 

@@ -36,7 +36,7 @@ def gaussians(small: bool) -> Lines:
         return gx, gy
 
     truth = np.stack([rng.uniform(300, 20000, n), *rng.uniform(-0.7, 0.7, (2, n)), *rng.uniform(1.3, 1.7, (2, n))])
-    stack = np.stack([np.outer(*model(p)[::-1]) * p[0] for p in truth.T], axis=-1) + 500.0
+    stack = np.stack([np.outer(*model(p)[::-1]) * p[0] for p in truth.T]) + 500.0
     stack = np.rint(rng.normal(stack, np.sqrt(stack / 1.5 + 60)))
     start = np.zeros(n), np.zeros(n), np.full(n, sigma)
     usable = np.ones_like(stack)
@@ -66,10 +66,10 @@ def gaussians(small: bool) -> Lines:
 
     fitted = ours().parameters
     some = range(0, n, 1 if small else 8)
-    theirs = np.array([scipy_fit(stack[..., k]) for k in some]).T
+    theirs = np.array([scipy_fit(stack[k]) for k in some]).T
     difference = np.abs(fitted[1:3, :: 1 if small else 8] - theirs[1:3]).max()
     ours_s = least(ours) / n
-    theirs_s = least(lambda: [scipy_fit(stack[..., k]) for k in some], 3) / len(some)
+    theirs_s = least(lambda: [scipy_fit(stack[k]) for k in some], 3) / len(some)
     return [
         (
             f"Gaussian fit, µs (scipy with derivatives: {1e6 * theirs_s:.0f}), and times as fast",

@@ -20,7 +20,7 @@ def clock() -> Callable[[], str]:
 
 def rows(small: bool) -> Lines:
     """Flux rows of many sources written as `measure` writes them, with centroids or without, and read as a cube."""
-    from photdb.store.arrays import read_cube, replace_rows
+    from photdb.store.arrays import read_cube, replace_columns, replace_rows
     from photdb.store.project import Project
 
     n_frames, n_sources = (12, 20) if small else (1388, 2000)
@@ -32,9 +32,10 @@ def rows(small: bool) -> Lines:
     flux_values[3] = np.rint(flux_values[3])
     centroid_values = rng.uniform(0, 1e3, (len(centroid_names), n_sources))
 
-    def rows_of(frame, keys, values):
-        columns = [np.full(n_sources, frame), sources, *(np.full(n_sources, key) for key in keys), *values]
-        return list(zip(*(c.tolist() for c in columns), [0] * n_sources, strict=True))
+    def columns_of(frame, keys, names, values):
+        keys = {"frame_id": frame, **keys, "flags": 0}
+        same = {name: np.full(n_sources, key) for name, key in keys.items()}
+        return {**same, "source_id": sources, **dict(zip(names, values, strict=True))}
 
     def written(path: Path, centroids: bool) -> str:
         with Project.create(path, "rows", frame_folder=".") as project:
@@ -51,11 +52,11 @@ def rows(small: bool) -> Lines:
                 with project.transaction() as connection:
                     for frame in range(first, min(first + 64, n_frames + 1)):
                         if centroids:
-                            names = ("frame_id", "source_id", "input", "error_input", *centroid_names, "flags")
-                            found = rows_of(frame, (frame * 2**40, 2**61 + frame), centroid_values)
-                            replace_rows(connection, "centroid", names, found)
-                        names = ("frame_id", "source_id", "aperture_id", *flux_names, "flags")
-                        replace_rows(connection, "flux", names, rows_of(frame, (1,), flux_values))
+                            inputs = {"input": frame * 2**40, "error_input": 2**61 + frame}
+                            found = columns_of(frame, inputs, centroid_names, centroid_values)
+                            replace_columns(connection, "centroid", found)
+                        found = columns_of(frame, {"aperture_id": 1}, flux_names, flux_values)
+                        replace_columns(connection, "flux", found)
             return stop()
 
     def read(path: Path) -> str:

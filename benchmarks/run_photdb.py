@@ -6,6 +6,7 @@ the imports, and the peak memory.
 """
 
 import contextlib
+import gc
 import io
 import json
 import sys
@@ -23,6 +24,7 @@ def main(spec_path: str, out: str) -> None:
     known = Path(spec["modules"]) if "modules" in spec else None
     from photdb.cli import cli
 
+    gc.set_threshold(100_000)  # as the program does
     if known and known.exists():
         import_all(json.loads(known.read_text()))
     imported = time.perf_counter()

@@ -6,18 +6,17 @@ is a sum of functions of x and of y, so that the weights of all pixels cost a fe
 """
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from photdb.algorithms import aperture_kernels as kernels
 from photdb.algorithms.flags import Flag
 from photdb.algorithms.sky import ring_sky
-from photdb.algorithms.stamps import as_stack, nearest_pixel, padded, take_boxes
+from photdb.algorithms.stamps import as_stack
 
 Floats = NDArray[np.float64]
-
-_BLOCK: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +65,7 @@ def circle_overlap(dx: ArrayLike, dy: ArrayLike, radius: ArrayLike) -> Floats:
     dx, dy, radius = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64) for v in (dx, dy, radius)))
     if not np.all(radius > 0):
         raise ValueError("radii must be positive")
-    shape = dx.shape
-    x, y = (np.stack([v.ravel() - 0.5, v.ravel() + 0.5]) for v in (dx, dy))
-    area: Floats = _overlaps(x, y, radius.ravel())[0, 0].reshape(shape)
-    return area
+    return kernels.overlaps(dx.ravel(), dy.ravel(), radius.ravel()).reshape(dx.shape)
 
 
 def measure_apertures(
@@ -135,11 +131,7 @@ def measure_apertures(
     raw, area, noise_area = (np.full((n, p), v) for v in (np.nan, 0.0, 0.0))
     sky, scatter, n_sky = np.full((n, p), np.nan), np.full((n, p), np.nan), np.zeros((n, p), dtype=np.int64)
     known = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
-    for start in range(0, known.size, _BLOCK):
-        block = known[start : start + _BLOCK]
-        items = padded(block)
-        sums = _sums(stack, items, x[items], y[items], radii)
-        raw[block], area[block], noise_area[block] = (v[: block.size] for v in sums)
+    raw[known], area[known], noise_area[known] = kernels.circle_sums(stack, known, x[known], y[known], radii.copy())
     for ring in sorted(set(zip(inner.tolist(), outer.tolist(), strict=True))):
         shared = np.flatnonzero((inner == ring[0]) & (outer == ring[1]))
         values = ring_sky(stack, known, x[known], y[known], inner_px=ring[0], outer_px=ring[1])
@@ -204,54 +196,3 @@ def flux_error(
     variance = np.maximum(flux, 0.0) / gain + pixel * (noise_area + area**2 * (np.pi / 2) / np.maximum(n, 1))
     error: Floats = np.sqrt(variance)
     return error
-
-
-def _overlaps(x: Floats, y: Floats, radius: Any) -> Floats:
-    """Weights (h, w, k) of the pixels between edges x (w + 1, k) and y (h + 1, k), relative to the circle's centre."""
-    quarter = np.pi * radius**2 / 4
-    area_x, area_y = _half_segment(x, radius), _half_segment(y, radius)
-    right, above = (x >= 0).astype(np.float64), (y >= 0).astype(np.float64)
-    inside = (y * y)[:, None] + x * x < radius**2
-    within = y[:, None] * x
-    within += area_x + quarter
-    within += area_y[:, None]
-    beyond = above[:, None] * (2 * area_x + (2 - 4 * right) * quarter)
-    beyond += right * (2 * (area_y + quarter))[:, None]
-    corner = np.where(inside, within, beyond)
-    strip = corner[1:] - corner[:-1]
-    weights: Floats = np.clip(strip[:, 1:] - strip[:, :-1], 0.0, 1.0)
-    return weights
-
-
-def _half_segment(t: Floats, radius: Any) -> Floats:
-    """Integrate √(r² − t²) from 0 to t, which ends at the circle."""
-    t = np.clip(t, -radius, radius)
-    area: Floats = 0.5 * (t * np.sqrt(radius**2 - t * t) + radius**2 * np.arcsin(t / radius))
-    return area
-
-
-def _sums(
-    stack: NDArray[Any], items: NDArray[np.intp], x: Floats, y: Floats, radii: Floats
-) -> tuple[Floats, Floats, Floats]:
-    """Sum pixels, weights and squared weights of one padded block of stamps over circles: three arrays (k, P)."""
-    largest = int(np.ceil(radii.max()))
-    x_centre, y_centre = nearest_pixel(x), nearest_pixel(y)
-    box = take_boxes(stack, items, x_centre - largest, y_centre - largest, 2 * largest + 1).astype(np.float64)
-    bad = np.isnan(box)
-    usable = None
-    if bad.any():
-        usable, box = ~bad, np.where(bad, 0.0, box)
-    edges = np.arange(-largest, largest + 2)[:, None] - 0.5
-    x_edges, y_edges = edges + (x_centre - x), edges + (y_centre - y)
-    sums = np.empty((3, items.size, radii.size))
-    for i, radius in enumerate(radii):
-        margin = largest - int(np.ceil(radius))
-        part = slice(margin, 2 * largest + 1 - margin)
-        part_edges = slice(margin, 2 * largest + 2 - margin)
-        weights = _overlaps(x_edges[part_edges], y_edges[part_edges], radius)
-        if usable is not None:
-            weights *= usable[part, part]
-        sums[0, :, i] = np.einsum("yxk,yxk->k", weights, box[part, part])
-        sums[1, :, i] = np.einsum("yxk->k", weights)
-        sums[2, :, i] = np.einsum("yxk,yxk->k", weights, weights)
-    return sums[0], sums[1], sums[2]

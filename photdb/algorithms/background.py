@@ -20,6 +20,7 @@ _STEP_Y_PX: Final = 5
 _CLIP: Final = 3.0
 _N_CLIPS: Final = 2
 _MIN_SAMPLES: Final = 9
+_TINY: Final = float(np.finfo(np.float32).tiny)
 
 Pixels = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -117,12 +118,17 @@ def background(pixels: Pixels) -> Background:
     if not known.any():
         zeros = np.zeros((ny, nx))
         return Background(zeros, zeros + 1.0, width, height, np.nan, np.nan)
-    level_around = frame_kernels.median_around(np.where(known, level, np.nan), median(level[known]))
-    scatter_around = frame_kernels.median_around(np.where(known, scatter, np.nan), median(scatter[known]))
+    if known.all():  # nearly always
+        level_around, scatter_around = (frame_kernels.median_around(values, np.nan) for values in (level, scatter))
+    else:
+        level_around, scatter_around = (
+            frame_kernels.median_around(np.where(known, values, np.nan), median(values[known]))
+            for values in (level, scatter)
+        )
     odd = ~known | (np.abs(level - level_around) > 3.0 * scatter_around)
     level = np.where(odd, level_around, level)
     # A frame without noise still needs a positive scale for thresholds.
-    floor = np.maximum(1e-6 * np.abs(level), np.finfo(np.float32).tiny)
+    floor = np.maximum(1e-6 * np.abs(level), _TINY)
     return Background(level, np.maximum(scatter_around, floor), width, height, median(level), median(scatter))
 
 

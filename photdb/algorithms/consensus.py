@@ -245,15 +245,7 @@ def _chance_of(n: int, expected: float) -> float:
 
 def least_squares(z: Complex, z_ref: Complex, weight: Float) -> tuple[complex, complex]:
     """Fit ``z = a·z_ref + b`` with the inverse variances `weight` (px⁻²) and `SCALE_PRIOR`; closed form."""
-    add = np.add.reduce
-    total = add(weight)
-    mean, mean_ref = add(weight * z) / total, add(weight * z_ref) / total
-    arm = z_ref - mean_ref
-    information = add(weight * length2(arm))
-    a = add(weight * arm.conj() * z) / information
-    scale = abs(a)
-    a *= (scale * information + SCALE_PRIOR**-2) / (information + SCALE_PRIOR**-2) / scale
-    return complex(a), complex(mean - a * mean_ref)
+    return pair_kernels.least_squares(z, z_ref, weight, SCALE_PRIOR**-2)
 
 
 def mutual_nearest(z: Complex, z_to: Complex, within_px: float) -> tuple[Index, Index]:

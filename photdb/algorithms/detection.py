@@ -32,6 +32,8 @@ _VALLEY: Final = 0.75  # between two stars the light falls below this part of th
 _MAX_ELLIPTICITY: Final = 0.92  # (a² - b²) / (a² + b²) of a star as long as five times its width
 _MIN_WIDTH_PX: Final = 0.5  # sigma: the least that any light spread over pixels has
 _MAX_UNLIKE: Final = 0.6  # difference of ellipticities, as vectors, from the median
+_LEAST_WIDTH: Final = 0.6  # and width, in units of the median
+_MOST_WIDTH: Final = 2.0
 _BIN_ABOVE_FWHM_PX: Final = 5.5
 _BINNED_FWHM_PX: Final = 3.0
 _BLIND_BINNING: Final = 3  # tried when nothing is found in the frame itself
@@ -144,33 +146,47 @@ def detect_stars(
     full_adu = np.inf if saturation_adu is None else saturation_adu
     image, binning = np.ascontiguousarray(pixels), 1
     found = _candidates(image, sky, n_sigmas, full_adu, _MIN_ACROSS)
-    fwhm = _typical_fwhm(image, found, sky.background_scatter_adu)
-    if min(pixels.shape) >= _MIN_BINNED_PX and (fwhm > _BIN_ABOVE_FWHM_PX or len(found.x) == 0):
-        binning = round(fwhm / _BINNED_FWHM_PX) if len(found.x) else _BLIND_BINNING
+    order = found.by_height()
+    fwhm = _typical_fwhm(image, found, order, sky.background_scatter_adu)
+    if min(pixels.shape) >= _MIN_BINNED_PX and (fwhm > _BIN_ABOVE_FWHM_PX or len(order) == 0):
+        binning = round(fwhm / _BINNED_FWHM_PX) if len(order) else _BLIND_BINNING
         image = _binned(pixels, binning)
         sky = background(image)
         found = _candidates(image, sky, n_sigmas, full_adu, _MIN_ACROSS_RIM)
-        fwhm = _typical_fwhm(image, found, sky.background_scatter_adu)
+        order = found.by_height()
+        fwhm = _typical_fwhm(image, found, order, sky.background_scatter_adu)
     sigma = max(fwhm / FWHM_PER_SIGMA, MIN_SIGMA_PX)
-    found = _distinct(image, found, fwhm, margin=stamp_radius(sigma))
-    found = found[found.by_height()]
+    order = order[_distinct(image, found, fwhm, margin=stamp_radius(sigma))[order]]
+    place = np.stack([found.x[order], found.y[order]])
     # More than asked for are measured: enough remain when some turn out to be no stars.
-    measured = _spread(found.x, found.y, image.shape, max_stars + max_stars // 3)
-    spot_x, spot_y, spot_sky, full = found.x[measured], found.y[measured], found.sky[measured], found.full[measured]
+    measured = _spread(place[0], place[1], image.shape, max_stars + max_stars // 3)
+    spot = order[measured]
+    spot_x, spot_y, spot_sky, full = found.x[spot], found.y[spot], found.sky[spot], found.full[spot]
     shapes = np.empty((len(measured), 6))
     n_turns = 3 if binning == 1 else 8  # wide stars may be hollow, their highest pixels far from the centre
     shapes[~full], sigma = measure_shapes(image, spot_x[~full], spot_y[~full], spot_sky[~full], sigma, n_turns=n_turns)
     if full.any():
         shapes[full] = measure_saturated(image, spot_x[full], spot_y[full], spot_sky[full], sigma, full_adu)
-    good = _starlike(shapes, full, sigma)
-    place = np.column_stack([found.x, found.y])
-    place[measured] = np.where(good[:, None], shapes[:, :2], np.nan)
-    place = place[~np.isnan(place[:, 0])]
+    good = star_kernels.starlike(
+        shapes,
+        full.view(np.uint8),
+        _MIN_WIDTH_PX,
+        sigma**2,
+        _MAX_ELLIPTICITY,
+        _MAX_UNLIKE,
+        _LEAST_WIDTH,
+        _MOST_WIDTH,
+        FWHM_PER_SIGMA * sigma,
+    )
+    place[:, measured] = shapes.T[:2]
+    stays = np.ones(len(order), bool)
+    stays[measured] = good
+    place = place.compress(stays, axis=1)
     shapes = shapes[good]
     shapes = shapes[np.argsort(-shapes[:, 2], kind="stable")]
     chosen = np.sort(_spread(shapes[:, 0], shapes[:, 1], image.shape, max_stars))
     x, y, flux, xx, yy, xy = shapes[chosen].T
-    x, y, found_x, found_y = (binning * (value + 0.5) - 0.5 for value in (x, y, *place.T))
+    x, y, found_x, found_y = (binning * (value + 0.5) - 0.5 for value in (x, y, *place))
     flux = flux * binning**2
     # A bin's own width is no part of the star's.
     pixel = (binning**2 - 1) / 12.0
@@ -224,13 +240,12 @@ def _range_of(dtype: np.dtype[Any]) -> tuple[Any, Any]:
     return info.min, info.max
 
 
-def _typical_fwhm(image: Pixels, found: _Candidates, scatter_adu: float) -> float:
-    """Give the FWHM (px) of the brightest candidates of all parts of the image, roughly."""
-    if len(found.x) == 0:
+def _typical_fwhm(image: Pixels, found: _Candidates, order: Integers, scatter_adu: float) -> float:
+    """Give the FWHM (px) of the brightest candidates of all parts of the image, roughly; `order` is by height."""
+    if len(order) == 0:
         return _BINNED_FWHM_PX
     if not found.full.all():
-        found = found[~found.full]
-    order = found.by_height()
+        order = order[~found.full[order]]
     best = found[order[_spread(found.x[order], found.y[order], image.shape, 25)]]
     stamps = star_kernels.cut(image, best.x, best.y, best.sky, _PROFILE_PX) / best.height[:, None, None]
     # The median of all stamps needs no bright stars, and neighbours do not enter.
@@ -264,12 +279,13 @@ def _binned(pixels: Pixels, binning: int) -> Pixels:
     return total
 
 
-def _distinct(image: Pixels, found: _Candidates, fwhm: float, margin: int) -> _Candidates:
-    """Leave out what is joined to something brighter (nearer than a FWHM, no valley between) or near the edge."""
+def _distinct(image: Pixels, found: _Candidates, fwhm: float, margin: int) -> Booleans:
+    """Say what is not joined to something brighter (nearer than a FWHM, no valley between) nor near the edge."""
     height, width = image.shape
-    alone = (found.x >= margin) & (found.x < width - margin) & (found.y >= margin) & (found.y < height - margin)
-    alone &= ~star_kernels.joined(image, found.x, found.y, found.sky, found.height, fwhm, _REACH_FWHM * fwhm, _VALLEY)
-    return found[alone]
+    x, y, reach = found.x, found.y, _REACH_FWHM * fwhm
+    inside: Booleans = (x >= margin) & (x < width - margin) & (y >= margin) & (y < height - margin)
+    inside &= ~star_kernels.joined(image, x, y, found.sky, found.height, fwhm, reach, _VALLEY)
+    return inside
 
 
 def _spread(x: NDArray[Any], y: NDArray[Any], shape: tuple[int, int], n: int) -> Integers:
@@ -279,20 +295,3 @@ def _spread(x: NDArray[Any], y: NDArray[Any], shape: tuple[int, int], n: int) ->
     side = float(np.sqrt(shape[0] * shape[1] / _N_CELLS))
     n_down, n_across = (int(length // side) + 1 for length in shape)
     return star_kernels.spread(x, y, side, n_across, n_down, n)
-
-
-def _starlike(shapes: Floats, full: Booleans, sigma: float) -> Booleans:
-    """Say which shapes are stars: about as wide as the others, not much longer in another direction, each only once."""
-    x, y, flux, xx, yy, xy = shapes.T
-    known = np.isfinite(xx)
-    width, e1, e2 = (xx * yy - xy * xy) ** 0.25, (xx - yy) / (xx + yy), 2.0 * xy / (xx + yy)
-    # A star whose charge runs along a column is long, but wider than the column.
-    wide = full & (0.5 * (xx + yy) - np.hypot(0.5 * (xx - yy), xy) > sigma**2)
-    good: Booleans = known & (width > _MIN_WIDTH_PX) & (wide | (np.hypot(e1, e2) < _MAX_ELLIPTICITY))
-    plain = good & ~full
-    if plain.any():
-        middle, middle1, middle2 = (median(value[plain]) for value in (width, e1, e2))
-        good &= full | (
-            (np.hypot(e1 - middle1, e2 - middle2) < _MAX_UNLIKE) & (width > 0.6 * middle) & (width < 2.0 * middle)
-        )
-    return good & ~star_kernels.repeated(np.where(good, x, np.nan), y, flux, FWHM_PER_SIGMA * sigma)

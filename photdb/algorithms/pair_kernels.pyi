@@ -24,6 +24,9 @@ def each_others_nearest(
 def n_between(z: _Complex, z_to: _Complex, i: _Integers, j: _Integers, inner_px: float, outer_px: float) -> int:
     """Count the pairs that are nearer than the outer distance, but not than the inner one."""
 
+def least_squares(z: _Complex, z_ref: _Complex, weight: _Floats, scale_information: float) -> tuple[complex, complex]:
+    """Fit ``z = a·z_ref + b`` with weights (n,), and one more, `scale_information`, for a scale of 1."""
+
 def votes(place: _Floats, n_turns: int, size: int) -> _Integers:
     """Count for each place (3, n) those in its own cell of size 1, in two grids that are half a cell apart.
 

@@ -4,7 +4,7 @@
 `pair_kernels.pyi` says what each takes and gives. What they mean, and why, stands where they are called: `consensus`.
 """
 
-from libc.math cimport floor
+from libc.math cimport floor, hypot
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 
@@ -108,6 +108,31 @@ def n_between(
         d2 = distance2(z[i[k]], z_to[j[k]])
         n += d2 < outer and not d2 < inner
     return n
+
+
+def least_squares(
+    const double complex[::1] z, const double complex[::1] z_ref, const double[::1] weight, double scale_information
+):
+    cdef Py_ssize_t k, n = z.shape[0]
+    cdef double total = 0.0, information = 0.0, scale, arm_x, arm_y
+    cdef double x = 0.0, y = 0.0, x_ref = 0.0, y_ref = 0.0, along = 0.0, across = 0.0
+    for k in range(n):
+        total += weight[k]
+        x += weight[k] * z[k].real
+        y += weight[k] * z[k].imag
+        x_ref += weight[k] * z_ref[k].real
+        y_ref += weight[k] * z_ref[k].imag
+    x, y, x_ref, y_ref = x / total, y / total, x_ref / total, y_ref / total
+    for k in range(n):
+        arm_x, arm_y = z_ref[k].real - x_ref, z_ref[k].imag - y_ref
+        information += weight[k] * (arm_x * arm_x + arm_y * arm_y)
+        along += weight[k] * (arm_x * z[k].real + arm_y * z[k].imag)
+        across += weight[k] * (arm_x * z[k].imag - arm_y * z[k].real)
+    along, across = along / information, across / information
+    scale = hypot(along, across)
+    scale = (scale * information + scale_information) / (information + scale_information) / scale
+    along, across = along * scale, across * scale
+    return complex(along, across), complex(x - along * x_ref + across * y_ref, y - along * y_ref - across * x_ref)
 
 
 # --- votes ------------------------------------------------------------------------------------------------------------

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photdb.algorithms import star_kernels
-from photdb.algorithms.median import median
 
 FWHM_PER_SIGMA: Final = 2.354820045030949
 MIN_SIGMA_PX: Final = 0.9  # narrower windows are not resolved by whole pixels
 _N_TURNS_FULL: Final = 6
+_N_STEPS_FULL: Final = 24  # on the way from one saturated maximum to another
 
 Floats = NDArray[np.float64]
 
@@ -63,13 +63,10 @@ def measure_shapes(
     stamps = star_kernels.cut(image, x, y, sky_adu, stamp_radius(sigma_px))
     widest = 0.5 * stamp_radius(sigma_px)
     dx, dy = np.zeros((2, len(x)))
-    for _ in range(n_turns):
-        window = sigma_px
-        # The mean in the window lies half-way between its centre and a star as wide as the window.
-        found = star_kernels.windowed(stamps, dx, dy, np.full(len(x), window), 2.0, 1.0)
-        xx, yy, xy = found[~np.isnan(found[:, 1]), 1:].T
-        if len(xx):
-            sigma_px = min(max(median((xx * yy - xy * xy) ** 0.25), MIN_SIGMA_PX), widest)
+    sigma = np.full(len(x), sigma_px)
+    # The mean in the window lies half-way between its centre and a star as wide as the window.
+    found = star_kernels.windowed(stamps, dx, dy, sigma, n_turns, 2.0, 1.0, MIN_SIGMA_PX, widest)
+    window = float(sigma[0]) if len(x) else sigma_px
     found[np.hypot(dx, dy) > max(2.0, FWHM_PER_SIGMA * window), 1:] = np.nan
     return np.column_stack([x + dx, y + dy, 2.0 * found[:, 0], found[:, 1:]]), window
 
@@ -84,25 +81,14 @@ def measure_saturated(
     """
     stamps = star_kernels.cut(image, x, y, sky_adu, 3 * stamp_radius(sigma_px))
     top = (full_adu - sky_adu)[:, None, None]
-    area = np.count_nonzero(stamps > 0.5 * top, axis=(1, 2))
+    area = (stamps > 0.5 * top).reshape(len(stamps), -1).sum(axis=1)
     own = np.maximum(sigma_px, np.sqrt(area / np.pi))
     stamps = np.minimum(stamps, top)
     dx, dy = np.zeros((2, len(x)))
-    for _ in range(_N_TURNS_FULL):
-        star_kernels.windowed(stamps, dx, dy, own, 1.0, np.inf)
-    found = star_kernels.windowed(stamps, dx, dy, own, 0.0, 0.0)
+    star_kernels.windowed(stamps, dx, dy, own, _N_TURNS_FULL, 1.0, np.inf, 0.0, 0.0)
+    found = star_kernels.windowed(stamps, dx, dy, own, 1, 0.0, 0.0, 0.0, 0.0)
     flux = 2.0 * found[:, 0]
-    rank = np.lexsort((x, y, -flux))
-    bright, faint = (rank[k] for k in np.triu_indices(len(rank), 1))
-    height, width = image.shape
-    to_x, to_y = (
-        np.clip(np.rint(c[bright]), 0, n - 1).astype(np.intp) for c, n in ((x + dx, width), (y + dy, height))
-    )
-    way = np.linspace(0.0, 1.0, 25)[:, None]
-    x, y = x.astype(np.intp), y.astype(np.intp)
-    along_x = np.rint(x[faint] + way * (to_x - x[faint])).astype(np.intp)
-    along_y = np.rint(y[faint] + way * (to_y - y[faint])).astype(np.intp)
-    lowest = np.minimum(image[along_y, x[faint]], image[to_y, along_x]).min(axis=0)
     shapes = np.column_stack([x + dx, y + dy, flux, found[:, 1:]])
-    shapes[faint[lowest >= 0.9 * full_adu], 3:] = np.nan
+    bled = star_kernels.led_to(image, x, y, x + dx, y + dy, flux, 0.9 * full_adu, _N_STEPS_FULL)
+    shapes[bled, 3:] = np.nan
     return shapes

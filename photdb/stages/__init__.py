@@ -95,8 +95,8 @@ STAGES: Final[dict[str, Stage]] = {
     for stage in (
         Stage("headers", 1, (), ("frame", "frame_wcs"), "frame"),
         Stage("qc", 2, ("headers",), ("frame_quality", "detection"), "frame", {"region": None}),
-        Stage("shifts", 2, ("qc",), ("shift",), "frame", {"exclude": [], "region": None}),
-        Stage("measure", 1, ("shifts",), ("centroid", "flux"), "measurement", {"search_px": 5}),
+        Stage("shifts", 3, ("qc",), ("shift",), "frame", {"exclude": [], "region": None}),
+        Stage("measure", 2, ("shifts",), ("centroid", "flux"), "measurement", {"search_px": 5}),
         Stage("check", 1, ("measure",), ("reference_check",), "set of references"),
         Stage(
             "solve",

@@ -20,8 +20,8 @@ from photdb.stages.errors import (
 )
 from photdb.stages.positions import Expected, expected_positions
 from photdb.stages.runner import Session, save_in_batches
-from photdb.stages.stamps import CENTROID, FLUX, Stamps, StampTask, measure_stamps
-from photdb.store.arrays import Aperture, columns, read_apertures, read_by_frame, replace_rows
+from photdb.stages.stamps import Stamps, StampTask, measure_stamps
+from photdb.store.arrays import Aperture, columns, read_apertures, read_by_frame, replace_columns
 from photdb.store.connection import driver
 from photdb.store.currency import grouped_digests
 from photdb.store.project import Project
@@ -30,13 +30,13 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-#: Stamps a task, and their pixels: enough to keep numpy busy, few enough to stay small in memory, and at least some
-#: tasks for each worker.
+#: Stamps a task, and their pixels: enough that a task costs little, few enough to stay small in memory, and at least
+#: some tasks for each worker.
 _MOST_STAMPS = 1024
 _MOST_PIXELS = 4_000_000
 _FEWEST_STAMPS = 64
 _TASKS_A_WORKER = 4
-_S_PER_STAMP = 1e-4
+_S_PER_STAMP = 5e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,16 +212,18 @@ def _save(
         raw.executemany(delete, [key for key in keys.tolist() if key[0] in old])
         centroid = {name: column[good] for name, column in found.centroid.items()}
         peak, centroid_flags = centroid["peak_adu"], found.centroid_flags[good]
-        columns_ = (
-            *keys.T,
-            state.inputs[i, k],
-            state.error_inputs[i, k],
-            *expected.xy_px[i, k].T,
-            *(centroid[name] for name in CENTROID),
-            centroid_flags,
-        )
-        names = ("frame_id", "source_id", "input", "error_input", "x_expected_px", "y_expected_px", *CENTROID, "flags")
-        replace_rows(connection, "centroid", names, zip(*(c.tolist() for c in columns_), strict=True))
+        x_expected, y_expected = expected.xy_px[i, k].T
+        rows = {
+            "frame_id": keys[:, 0],
+            "source_id": keys[:, 1],
+            "input": state.inputs[i, k],
+            "error_input": state.error_inputs[i, k],
+            "x_expected_px": x_expected,
+            "y_expected_px": y_expected,
+            **centroid,
+            "flags": centroid_flags,
+        }
+        replace_columns(connection, "centroid", rows)
     else:
         peak, centroid_flags = measured.peak_adu[i, k], measured.flags[i, k]
     flux = {name: column[good] for name, column in found.flux.items()}
@@ -243,12 +245,12 @@ def _save(
         flags=flags,
     )
     n, p = flags.shape
-    table = (
-        *(np.repeat(key, p) for key in keys.T),
-        np.tile([a.id for a in apertures], n),
-        *(flux[name].ravel() for name in FLUX),
-        error.ravel(),
-        flags.ravel(),
-    )
-    flux_names = ("frame_id", "source_id", "aperture_id", *FLUX, "flux_err_adu", "flags")
-    replace_rows(connection, "flux", flux_names, zip(*(c.tolist() for c in table), strict=True))
+    rows = {
+        "frame_id": np.repeat(keys[:, 0], p),
+        "source_id": np.repeat(keys[:, 1], p),
+        "aperture_id": np.tile([a.id for a in apertures], n),
+        **{name: column.ravel() for name, column in flux.items()},
+        "flux_err_adu": error.ravel(),
+        "flags": flags.ravel(),
+    }
+    replace_columns(connection, "flux", rows)

@@ -11,7 +11,7 @@ from photdb.stages import STAGES, Plan
 from photdb.stages.pixels import STARS, Measured, PixelTask, Region, measure_frames
 from photdb.stages.runner import Session, save_in_batches
 from photdb.store import schema
-from photdb.store.arrays import replace_rows
+from photdb.store.arrays import replace_columns, replace_rows
 from photdb.store.connection import driver
 from photdb.store.currency import digest
 from photdb.store.facts import frame_size, session_number
@@ -127,6 +127,5 @@ def _save(connection: Connection, batch: list[Measured], region: Region | None, 
     replace_rows(connection, "frame_quality", names, quality)
     frame_id = np.repeat([m.frame_id for m in batch], [len(m.stars) for m in batch])
     rank = np.concatenate([np.arange(1, len(m.stars) + 1) for m in batch])
-    stars = (frame_id, rank, *np.concatenate([m.stars for m in batch]).T)
-    rows = list(zip(*(column.tolist() for column in stars), strict=True))
-    replace_rows(connection, "detection", ("frame_id", "rank", *STARS), rows)
+    stars = dict(zip(STARS, np.concatenate([m.stars for m in batch]).T, strict=True))
+    replace_columns(connection, "detection", {"frame_id": frame_id, "rank": rank, **stars})

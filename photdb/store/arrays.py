@@ -1,7 +1,7 @@
 """Rows to arrays: frames, shifts, sources with their anchors, apertures, and cubes (frame, source, aperture)."""
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -190,8 +190,22 @@ def _count(connection: Connection, where: str) -> int:
 
 def replace_rows(connection: Connection, table: str, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Write rows, in place of those with the same key; values as Python numbers, NaN becomes NULL."""
-    flat, width = list(itertools.chain.from_iterable(rows)), len(names)
+    _replace(connection, table, names, list(itertools.chain.from_iterable(rows)))
+
+
+def replace_columns(connection: Connection, table: str, values: Mapping[str, NDArray[Any]]) -> None:
+    """Write rows, in place of those with the same key, given as columns by their names; NaN becomes NULL."""
+    # Row after row, but without an object for each: the garbage collector would look through all there are.
+    n_rows = len(next(iter(values.values())))
+    flat: list[Any] = [None] * (len(values) * n_rows)
+    for k, column in enumerate(values.values()):
+        flat[k :: len(values)] = column.tolist()
+    _replace(connection, table, list(values), flat)
+
+
+def _replace(connection: Connection, table: str, names: Sequence[str], flat: list[Any]) -> None:
     # Many rows a statement: half the time of a statement a row.
+    width = len(names)
     step = width * max(1, _MAX_VARIABLES // width)
     whole = len(flat) - len(flat) % step
     for start, stop, size in ((0, whole, step), (whole, len(flat), width)):

@@ -105,6 +105,21 @@ def test_sky_of_integers_is_not_quantised(scatter, most):
     assert sigma.mean() == pytest.approx(np.hypot(scatter, np.sqrt(1 / 12)), rel=0.02)
 
 
+@pytest.mark.parametrize("scatter", [0.4, 5.0, 300.0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sky_of_halves_is_half_the_sky_of_integers(scatter, dtype):
+    """Integers and other numbers take different ways to the same skies: to the bit, as halving loses none."""
+    rng = np.random.default_rng(10)
+    stamps = np.round(rng.normal(1000.0, scatter, (100, SIZE, SIZE))).astype(dtype)
+    stamps[:, ::7, ::5] += 5000
+    stamps[::3, :, :25] = np.nan
+    whole, half = _sky(stamps), _sky(stamps / 2)
+    assert np.isfinite(whole[0]).all()
+    np.testing.assert_array_equal(half[0], whole[0] / 2)
+    np.testing.assert_array_equal(half[1], whole[1] / 2)
+    np.testing.assert_array_equal(half[2], whole[2])
+
+
 def test_sky_with_stars_in_the_ring():
     """Eight stars in the ring: the bias is less than σ/4, where the plain median's is 0.4 σ."""
     rng = np.random.default_rng(4)
@@ -259,6 +274,16 @@ def test_integer_and_big_endian_stamps():
     for dtype in (np.uint16, ">i2", ">f4", np.int64):
         found = measure_apertures(frames.astype(dtype), at, at, radii_px=4.0, **RING)
         np.testing.assert_allclose(found.flux_adu, expected.flux_adu, rtol=1e-6, atol=1e-3)
+
+
+@pytest.mark.parametrize("far", [-1e300, -1e5, 1e5, 1e300])
+def test_positions_far_outside(far):
+    stamps = np.ones((2, SIZE, SIZE))
+    found = measure_apertures(stamps, [far, CENTRE], [CENTRE, far], radii_px=4.0, **RING)
+    np.testing.assert_array_equal(found.area_px, 0.0)
+    np.testing.assert_array_equal(found.n_sky, 0)
+    assert np.isnan(found.flux_adu).all()
+    assert (found.flags[:, 0] == Flag.EDGE | Flag.RING_EDGE | Flag.NO_SKY).all()
 
 
 def test_no_stamps_and_bad_arguments():

@@ -83,17 +83,17 @@ def test_fit_agrees_with_scipy(masked):
 
     widths = rng.uniform(1, 1.8, (2, k))
     truth = np.stack([rng.uniform(15, 2000, k), *rng.uniform(-0.6, 0.6, (2, k)), *widths, np.full(k, 1000.0)])
-    boxes = np.stack([model(p) for p in truth.T], axis=-1) + rng.normal(0, 1.5, (size, size, k))
+    boxes = np.stack([model(p) for p in truth.T]) + rng.normal(0, 1.5, (k, size, size))
     usable = np.ones_like(boxes)
     if masked:
-        usable[:3] = 0
+        usable[:, :3] = 0
         usable[rng.random(boxes.shape) < 0.1] = 0
     fit = fit_gaussians(boxes * usable, usable, x=np.zeros(k), y=np.zeros(k), sigma=np.full(k, 1.3))
     assert fit.converged.all()
     for i in range(k):
-        use = usable[..., i] > 0
+        use = usable[i] > 0
         best = least_squares(
-            lambda p, i=i, use=use: (model(p) - boxes[..., i])[use], truth[:, i], x_scale="jac", ftol=1e-14, xtol=1e-14
+            lambda p, i=i, use=use: (model(p) - boxes[i])[use], truth[:, i], x_scale="jac", ftol=1e-14, xtol=1e-14
         )
         np.testing.assert_allclose(fit.parameters[1:3, i], best.x[1:3], atol=1e-3)
         np.testing.assert_allclose(fit.parameters[3:5, i], np.abs(best.x[3:5]), rtol=5e-3)

@@ -12,6 +12,7 @@ from photdb.store.arrays import (
     read_cube,
     read_frames,
     read_sources,
+    replace_columns,
     replace_rows,
 )
 from photdb.store.project import Project
@@ -156,6 +157,18 @@ def test_rows_replace_those_of_their_key_and_nan_is_null(night):
         replace_rows(connection, "shift", ("frame_id", "input", "dx_px", "flags"), [])
     assert night.rows("SELECT input, dx_px, dy_px FROM shift WHERE frame_id = 1") == [(5, None, None)]
     assert night.one("SELECT count(*) FROM shift") == 20
+
+
+def test_columns_are_written_as_rows_are(night):
+    values = {"frame_id": np.arange(1, 21), "input": 2**62 + np.arange(20), "dx_px": np.linspace(0.0, 1.0, 20)}
+    values["dx_px"][3] = np.nan
+    with Project.write(night.path, "test") as project, project.transaction() as connection:
+        replace_columns(connection, "shift", {**values, "flags": np.zeros(20, np.int64)})
+    expected = [
+        (*row[:2], None if np.isnan(row[2]) else row[2])
+        for row in zip(*map(np.ndarray.tolist, values.values()), strict=False)
+    ]
+    assert night.rows("SELECT frame_id, input, dx_px FROM shift ORDER BY frame_id") == expected
 
 
 @pytest.mark.parametrize("n", [1, 249, 250, 1001])

@@ -1,0 +1,19 @@
+"""The loops of `photdb.algorithms.aperture`, compiled from `aperture_kernels.pyx`: sums over circles.
+
+Arrays are C-contiguous; stamps (m, h, w) are float32 or float64, with NaN where a pixel is not usable. `items` (n,)
+says which of them, `x` and `y` (n,), finite, where in them.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Floats = NDArray[np.float64]
+_Integers = NDArray[np.int64]
+
+def overlaps(dx: _Floats, dy: _Floats, radius: _Floats) -> _Floats:
+    """Give the areas (n,) that unit pixels centred at `dx`, `dy` share with circles about (0, 0)."""
+
+def circle_sums(stamps: NDArray[Any], items: _Integers, x: _Floats, y: _Floats, radii: _Floats) -> _Floats:
+    """Sum over circles (3, n, p): usable pixels times their overlap, the overlaps, and their squares."""
