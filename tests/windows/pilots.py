@@ -230,6 +230,9 @@ class Browser(Pilot):
     async def _connect(self, address: str) -> WebSocketClientConnection:
         return await websocket_connect(address, max_message_size=1 << 28)
 
+    async def _hang_up(self) -> None:
+        self._socket.close()
+
     async def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
         await self._socket.write_message(json.dumps(question))
         while True:
@@ -301,8 +304,7 @@ class Browser(Pilot):
 
     def close(self) -> None:
         """Stop Chromium and all its processes."""
-        self._socket.close()
-        self._loop.run_until_complete(asyncio.sleep(0))
+        self._run(self._hang_up())
         self._loop.close()
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()

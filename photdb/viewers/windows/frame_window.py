@@ -65,8 +65,7 @@ class FrameWindow(Window[State]):
         self.bar = ScrubBar(figure.add_axes((0, 0, 1, 1)), night)
         self._cut, self._profile = figure.add_axes((0, 0, 1, 1)), figure.add_axes((0, 0, 1, 1))
         self._magnifier = Magnifier(self._cut, self._profile, night.apertures)
-        self._head = figure.text(0, 0, "", fontsize=9.5, va="top", linespacing=1.4)
-        self._read_out = figure.text(0, 0, "", fontsize=9, va="top", linespacing=1.4, family="monospace")
+        self._head, self._read_out = QuickText(figure, top=True, mono=True), QuickText(figure, top=True, mono=True)
         self._list = QuickText(figure, top=True)
         self._text_layer = self.layer(*self.bar.artists, self._head, self._list)
         self._view_layer = self.layer(*self.view.artists)
@@ -79,18 +78,17 @@ class FrameWindow(Window[State]):
         self.view.fit_axes()
         self.put(self.bar.axes, 12, BAR + 14, left - 32, _SCRUB - 18)
         side = min(panel - 12, 0.34 * height)
-        top = height - 50
+        top = height - 66
         self.put(self._cut, left, top - side, side, side)
         below = top - side - 8
         tall = min(130.0, 0.16 * height)
         self.put(self._profile, left + 44, below - tall, panel - 56, tall)
-        self._head.set_position((left / width, 1 - 8 / height))
-        self._read_out.set_position((left / width, (below - tall - 34) / height))
-        self._list.x, self._list.y = left * self.unit, (below - tall - 96) * self.unit
+        for text, y in ((self._head, height - 6), (self._read_out, below - tall - 34), (self._list, below - tall - 92)):
+            text.x, text.y = left * self.unit, y * self.unit
 
     def refresh(self) -> None:
         self.view.show_frame(self.album.get(self.i), self.night.affine(self.i))
-        self._head.set_text(self._about_frame())
+        self._head.text = self._about_frame()
         self.show_marks()
         self._list.text = "\n".join(self.lines())
         self._look()
@@ -108,7 +106,7 @@ class FrameWindow(Window[State]):
         jd = night.frames.jd_utc_mid[i]
         day = f"JD {jd:.5f}" if np.isfinite(jd) else "no time"
         return (
-            f"Frame {self.number}{what}{state}\n{day}   FWHM {night.fwhm(i):.1f} px   {self.view.image.stretch}"
+            f"frame {self.number}{what}{state}\n{day}  FWHM {night.fwhm(i):.1f} px\n{self.view.image.stretch}"
         )
 
     # --- the mouse ----------------------------------------------------------------------------------------------------
@@ -144,15 +142,15 @@ class FrameWindow(Window[State]):
         h, w = shot.pixels.shape
         inside = -0.5 <= x < w - 0.5 and -0.5 <= y < h - 0.5
         level = f"{shot.pixels[round(y), round(x)]:.0f} ADU" if inside else "off the frame"
-        lines = [f"mouse x {x:7.1f}  y {y:7.1f}  {level}"]
+        lines = [f"x {x:7.1f}   y {y:7.1f}   {level}"]
         if star.is_there:
             full = self.night.saturation_adu
             over = "  SATURATED" if full is not None and star.peak_adu >= full else ""
-            lines.append(f"star  x {star.x_px:7.2f}  y {star.y_px:7.2f}")
+            lines.append(f"x {star.x_px:8.2f}  y {star.y_px:8.2f}  star")
             lines.append(f"FWHM {star.fwhm_px:.2f} px  peak {star.peak_adu:.0f} ADU{over}")
         else:
             lines.append("no star here")
-        self._read_out.set_text("\n".join(lines))
+        self._read_out.text = "\n".join(lines)
 
     def grab(self, event: "MouseEvent") -> Drag | None:
         if event.inaxes is self.bar.axes:

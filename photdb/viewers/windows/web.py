@@ -110,7 +110,7 @@ class _Manager(FigureManagerWebAgg):
         part = np.ascontiguousarray(rgba[rows, columns, :3])
         large = part.size > 3 * _LARGE and not exact
         picture = io.BytesIO()
-        kind: dict[str, Any] = {"format": "jpeg", "quality": 90, "subsampling": 0}
+        kind: dict[str, Any] = {"format": "jpeg", "quality": 82}
         Image.fromarray(part).save(picture, **(kind if large else {"format": "png", "compress_level": 1}))
         self._sent = pixels.copy()
         blob = struct.pack("<4H", columns.start, rows.start, pixels.shape[1], pixels.shape[0]) + picture.getvalue()
