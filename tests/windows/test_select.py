@@ -40,7 +40,7 @@ class Plan:
 
     def button(self, text: str) -> tuple[float, float]:
         """Give the middle of a button."""
-        found = next(b for b in self.window._buttons if b._text.get_text() == text)
+        found = next(b for b in self.window._buttons if b.text == text)
         return found._box.get_x() + found._box.get_width() / 2, SIZE[1] - BAR / 2
 
 

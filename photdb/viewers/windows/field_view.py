@@ -15,13 +15,15 @@ from photdb.viewers.windows.quick_text import QuickText
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Marker and colour of each role; colours that stand out on grey, and from each other to all eyes.
+#: Marker of each role, its colour on dark ground, and on light.
 STYLE: Final = {
-    "asteroid": ("D", "#FF3B30"),
-    "variable": ("s", "#56B4E9"),
-    "reference": ("o", "#2ECC71"),
-    "check": ("^", "#F0E442"),
+    "asteroid": ("D", "#FF3B30", "#C00000"),
+    "variable": ("s", "#56B4E9", "#0072B2"),
+    "reference": ("o", "#2ECC71", "#00703C"),
+    "check": ("^", "#F0E442", "#7A6000"),
 }
+#: The same shapes in texts.
+SIGNS: Final = {"asteroid": "◆", "variable": "■", "reference": "●", "check": "▲"}
 _PROPOSAL: Final = "#FF9ECF"
 _CIRCLE: Final = np.stack([np.cos(np.linspace(0, 2 * np.pi, 49)), np.sin(np.linspace(0, 2 * np.pi, 49))], axis=1)
 
@@ -57,7 +59,7 @@ class FieldView:
         self._tracks = LineCollection([], colors=STYLE["asteroid"][1], linewidths=1.2)
         self._markers = {
             role: axes.plot([], [], marker, ls="", ms=13, mfc="none", mec=color, mew=1.6, path_effects=outline)[0]
-            for role, (marker, color) in STYLE.items()
+            for role, (marker, color, _) in STYLE.items()
         }
         (self._anchors,) = axes.plot([], [], "D", ls="", ms=5, color=STYLE["asteroid"][1], mec="black", mew=0.7)
         (self._proposals,) = axes.plot(
@@ -127,12 +129,13 @@ class FieldView:
 
     def show_sources(self, picks: Picks, i: int) -> None:
         """Show the sources, their apertures, and the tracks of asteroids; and where these are in a frame."""
+        light = self.image.stretch.inverted
         places: dict[str, list[tuple[float, float]]] = {role: [] for role in STYLE}
         tracks, anchors, labels, rings, colors = [], [], [], [], []
         radius = max((r for r, _, _ in self._night.apertures), default=0.0)
         ring = max(((inner, outer) for _, inner, outer in self._night.apertures), default=(0.0, 0.0))
         for pick in picks.sources:
-            color = STYLE[pick.role][1]
+            color = STYLE[pick.role][1 + light]
             at = self._now(pick, i)
             if pick.role == "asteroid":
                 path = track(self._night, pick)
@@ -141,13 +144,15 @@ class FieldView:
             if at is None:
                 continue
             places[pick.role].append(at)
-            labels.append((at, pick.label, color))
+            labels.append((at, f"{SIGNS[pick.role]} {pick.label}", color))
             for size, alpha in ((radius, 1.0), (ring[0], 0.6), (ring[1], 0.6)):
                 rings.append(_CIRCLE * size + at)
                 colors.append((*_rgb(color), alpha))
         for role, line in self._markers.items():
             line.set_data(*(np.array(places[role]).reshape(-1, 2).T))
+            line.set_markeredgecolor(STYLE[role][1 + light])
         self._tracks.set_segments(tracks)
+        self._tracks.set_color(STYLE["asteroid"][1 + light])
         self._anchors.set_data(*(np.array(anchors).reshape(-1, 2).T))
         self._rings.set_segments(rings)
         self._rings.set_color(colors)
@@ -158,7 +163,7 @@ class FieldView:
             line.set_visible(not large)
         self._rings.set_visible(ring[1] / self.scale > 6.0)
         self._proposals.set_data(*(np.array([(a.x_ref_px, a.y_ref_px) for a in picks.proposals]).reshape(-1, 2).T))
-        self._labels.show(labels, 0.75 * max(12.0, radius / self.scale) + 3)
+        self._labels.show(labels, 0.75 * max(12.0, radius / self.scale) + 3, "white" if light else "black")
 
     def _now(self, pick: Pick, i: int) -> tuple[float, float] | None:
         """Give where a source is in a frame, in pixels of the reference frame."""
@@ -184,11 +189,11 @@ class _Labels(Artist):
         super().__init__()
         self._axes = axes
         self._labels: list[tuple[tuple[float, float], str, str]] = []
-        self._offset = 0.0
+        self._offset, self._outline = 0.0, "black"
 
-    def show(self, labels: list[tuple[tuple[float, float], str, str]], offset: float) -> None:
+    def show(self, labels: list[tuple[tuple[float, float], str, str]], offset: float, outline: str) -> None:
         """Take places, names and colours, and how far beside the places the names stand, hundredths of an inch."""
-        self._labels, self._offset = labels, offset
+        self._labels, self._offset, self._outline = labels, offset, outline
 
     def draw(self, renderer: Any) -> None:
         """Draw those that are in sight."""
@@ -197,6 +202,6 @@ class _Labels(Artist):
         for at, label, color in self._labels:
             x, y = self._axes.transData.transform(at)
             if box.contains(x, y):
-                text = QuickText(figure, size=9.5, color=color, outlined=True)
+                text = QuickText(figure, size=9.5, color=color, outline=self._outline)
                 text.text, text.x, text.y = label, x + away, y + 0.7 * away
                 text.draw(renderer, within=box)

@@ -78,7 +78,7 @@ class FrameWindow(Window[State]):
         self.view.fit_axes()
         self.put(self.bar.axes, 12, BAR + 14, left - 32, _SCRUB - 18)
         side = min(panel - 12, 0.34 * height)
-        top = height - 66
+        top = height - 64
         self.put(self._cut, left, top - side, side, side)
         below = top - side - 8
         tall = min(130.0, 0.16 * height)
@@ -183,22 +183,22 @@ class FrameWindow(Window[State]):
     # --- keys ---------------------------------------------------------------------------------------------------------
     def keys(self) -> Sequence[Key]:
         return (
-            Key(("left",), "frame before", lambda: self._step(-1)),
-            Key(("right",), "next frame", lambda: self._step(1)),
-            Key(("down", "pageup"), "fifty frames back", lambda: self._step(-50)),
-            Key(("up", "pagedown"), "fifty frames on", lambda: self._step(50)),
-            Key(("home",), "first frame", lambda: self.go_to(int(self._shown()[0]))),
-            Key(("end",), "last frame", lambda: self.go_to(int(self._shown()[-1]))),
+            Key(("left",), "a frame back or on; ↓ ↑: fifty frames", lambda: self._step(-1), "← →"),
+            Key(("right",), "", lambda: self._step(1)),
+            Key(("down", "pageup"), "", lambda: self._step(-50)),
+            Key(("up", "pagedown"), "", lambda: self._step(50)),
+            Key(("home",), "the first or the last accepted frame", lambda: self._go_to_end(0), "Home, End"),
+            Key(("end",), "", lambda: self._go_to_end(-1)),
             Key(("g",), "go to a frame by its number", self._ask_frame),
             Key(("m",), "mark this frame, to blink with", self._mark),
             Key(("b",), "blink between this frame and the marked one", self._blink),
             Key(("w", "0"), "the whole frame", self._whole),
-            Key(("s",), "zscale or asinh", self._swap_stretch),
-            Key(("i",), "invert", self._invert),
-            Key(("+", "="), "more contrast", lambda: self._stretch(contrast=1.3)),
-            Key(("-",), "less contrast", lambda: self._stretch(contrast=1 / 1.3)),
-            Key((".",), "brighter", lambda: self._stretch(brightness=0.1)),
-            Key((",",), "darker", lambda: self._stretch(brightness=-0.1)),
+            Key(("s",), "stretch: zscale or asinh", self._swap_stretch),
+            Key(("i",), "invert black and white", self._invert),
+            Key(("+", "="), "more or less contrast", lambda: self._stretch(contrast=1.3), "+ −"),
+            Key(("-",), "", lambda: self._stretch(contrast=1 / 1.3)),
+            Key((".",), "brighter or darker", lambda: self._stretch(brightness=0.1), ". ,"),
+            Key((",",), "", lambda: self._stretch(brightness=-0.1)),
         )
 
     def go_to(self, i: int) -> None:
@@ -208,10 +208,10 @@ class FrameWindow(Window[State]):
             self.i = i
             self.refresh()
 
-    def _shown(self) -> Any:
-        """Give the frames that `home` and `end` go to the ends of: the accepted ones."""
+    def _go_to_end(self, end: int) -> None:
         used = np.flatnonzero(self.night.used)
-        return used if used.size else np.flatnonzero(self.night.has_shift)
+        used = used if used.size else np.flatnonzero(self.night.has_shift)
+        self.go_to(int(used[end]))
 
     def _step(self, n: int) -> None:
         """Go so many frames on, of those that have a shift."""

@@ -1,10 +1,13 @@
 """The parts that every window has: its buttons and its page of help."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from matplotlib.artist import Artist
+
+from photdb.viewers.windows.quick_text import QuickText
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
     from matplotlib.figure import Figure
 
 #: Height of the bar at the bottom, hundredths of an inch.
@@ -30,16 +33,18 @@ class Button:
 
         self.action = action
         self._width = 16.0 + 8.2 * len(text)
-        main = text == "Save"
-        self._box = FancyBboxPatch(
-            (0, 0), 1, 1, transform=None, boxstyle="round,pad=0,rounding_size=4", fc="#0072B2" if main else "white"
-        )
-        self._box.set_edgecolor("#0072B2" if main else "#888888")
+        self._box = FancyBboxPatch((0, 0), 1, 1, transform=None, boxstyle="round,pad=0,rounding_size=4", zorder=4)
         figure.add_artist(self._box)
-        self._text = figure.text(
-            0, 0, text, ha="center", va="center", fontsize=9.5, color="white" if main else TEXT, zorder=5
-        )
-        self._box.set_zorder(4)
+        self._text = figure.text(0, 0, text, ha="center", va="center", fontsize=9.5, zorder=5)
+        self.text, self.is_on = text, False
+        self.light(False, "#0072B2" if text == "Save" else "white", "white" if text == "Save" else TEXT)
+
+    def light(self, is_on: bool, off: str = "white", letters: str = TEXT) -> bool:
+        """Show it as in force, or not; gives whether that is another look."""
+        changed, self.is_on = is_on != self.is_on, is_on
+        self._box.set(facecolor="#FFD966" if is_on else off, edgecolor="#444444" if is_on else "#888888")
+        self._text.set_color(letters)
+        return changed
 
     def place(self, right: float, width: float, height: float) -> float:
         """Place it left of `right` in a figure of this size; gives its own left side, hundredths of an inch."""
@@ -56,38 +61,43 @@ class Button:
         return left <= x <= left + self._box.get_width() and bottom <= y <= bottom + self._box.get_height()
 
 
-class HelpPage:
+class HelpPage(Artist):
     """A page over the window that says what mouse and keys do: pairs of gesture or key, and meaning."""
 
     def __init__(self, figure: "Figure", rows: Sequence[tuple[str, str]]) -> None:
         from matplotlib.patches import Rectangle
 
-        self._page = Rectangle(
-            (0, 0), 1, 1, transform=figure.transFigure, fc="white", ec="#555555", alpha=0.95, visible=False
-        )
+        super().__init__()
+        self.set_figure(figure)
+        self._page = Rectangle((0, 0), 1, 1, transform=None, fc="white", ec="#555555", alpha=0.96)
         figure.add_artist(self._page)
-        left = "\n".join(key for key, _ in rows)
-        right = "\n".join(text if key else text.upper() for key, text in rows)
-        self._texts = [
-            figure.text(0, 0, text, ha=ha, va="center", fontsize=10, linespacing=1.45, color=TEXT, visible=False)
-            for text, ha in ((left, "right"), (right, "left"))
-        ]
-        self._n_rows = len(rows)
-        self.artists: list[Artist] = [self._page, *self._texts]
-        self.shown = False
+        self._page.set_animated(True)
+        self._rows = rows
+        self.set_visible(False)
 
-    def place(self, width: float, height: float) -> None:
-        """Place it in a figure of this size."""
-        wide, tall = min(0.96 * width, 700.0), min(0.96 * height, 24.0 * self._n_rows + 50.0)
-        self._page.set_bounds(0.5 - wide / 2 / width, 0.5 - tall / 2 / height, wide / width, tall / height)
-        size = min(10.0, 10.0 * (tall - 30.0) / (21.0 * self._n_rows), 10.0 * wide / 620.0)
-        for text, shift in zip(self._texts, (-0.12, -0.10), strict=True):
-            text.set_position((0.5 + shift * wide / width, 0.5))
-            text.set_fontsize(size)
+    @property
+    def shown(self) -> bool:
+        """Whether it is shown."""
+        return self.get_visible()
 
     def toggle(self) -> None:
         """Show or hide it."""
-        self.shown = not self.shown
-        for artist in self.artists:
-            artist.set_visible(self.shown)
+        self.set_visible(not self.shown)
 
+    def draw(self, renderer: Any) -> None:
+        """Draw it in the middle of the figure, as large as there is room."""
+        figure: Any = self.figure
+        width, height = figure.bbox.size
+        unit = figure.dpi / 100.0
+        step = min(23.0, 0.94 * height / unit / (len(self._rows) + 2), 0.96 * width / unit / 26.0)
+        size = 10.0 * step / 23.0
+        wide, tall = 30.0 * step * unit, step * (len(self._rows) + 1.5) * unit
+        left, top = (width - wide) / 2, (height + tall) / 2
+        self._page.set_bounds(left, top - tall, wide, tall)
+        self._page.draw(renderer)
+        for n, (key, text) in enumerate(self._rows):
+            y = top - (n + 1.25) * step * unit
+            for words, x in ((key, 1.0), (text, 8.5)):
+                line = QuickText(figure, size=size, color=TEXT if key else "#0072B2")
+                line.text, line.x, line.y = words, left + x * step * unit, y
+                line.draw(renderer)

@@ -73,6 +73,22 @@ def _show_on_desktop(window: Window[Any]) -> bool:
         plt.close(figure)
         return False
     manager.set_window_title(window.title)
+    _fit(manager)
     window.start(figure, lambda: plt.close(figure))
     plt.show(block=True)
     return True
+
+
+def _fit(manager: Any) -> None:
+    """Make a window smaller that is larger than the screen, where the toolkit is asked for its size in a known way."""
+    screen: Any = getattr(manager, "window", None)
+    if hasattr(screen, "winfo_screenwidth"):  # Tk
+        room = (screen.winfo_screenwidth(), screen.winfo_screenheight())
+    elif hasattr(screen, "screen"):  # Qt
+        area = screen.screen().availableGeometry()
+        room = (area.width(), area.height())
+    else:
+        return
+    width, height = manager.canvas.get_width_height(physical=True)
+    if width > room[0] or height > room[1]:
+        manager.resize(min(width, room[0]), min(height, room[1]))

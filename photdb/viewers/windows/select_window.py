@@ -7,6 +7,7 @@ import numpy as np
 
 from photdb.viewers.windows import picks as p
 from photdb.viewers.windows.doubts import doubts
+from photdb.viewers.windows.field_view import SIGNS
 from photdb.viewers.windows.frame_window import FrameWindow
 from photdb.viewers.windows.magnifier import star_at
 from photdb.viewers.windows.night import Night
@@ -16,8 +17,6 @@ from photdb.wording import count, numbers
 if TYPE_CHECKING:
     from matplotlib.backend_bases import MouseEvent
 
-#: Signs of the roles in lists.
-_SIGNS: Final = {"asteroid": "◆", "variable": "■", "reference": "●", "check": "▲"}
 #: How many references are proposed unless it is said.
 _PROPOSED: Final = 7
 
@@ -61,6 +60,7 @@ class SelectWindow(FrameWindow[p.Picks]):
             self.state = p.with_proposals(self.state, self._propose(self.state, self._wanted))
 
     def show_marks(self) -> None:
+        self.light(self.state.role.capitalize())
         self.view.show_sources(self.state, self.i)
         self.bar.show(self.i, self._current())
 
@@ -68,17 +68,17 @@ class SelectWindow(FrameWindow[p.Picks]):
         return list(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        yield f"Right click selects\n{_SIGNS[self.state.role]} {self._next()}"
+        yield f"Right click selects\n{SIGNS[self.state.role]} {self._next()}"
         yield ""
         for role in p.ROLES:
             those = [pick for pick in self.state.sources if pick.role == role]
             if role == "asteroid":
                 for pick in those:
                     where = numbers([a.frame for a in pick.anchors], most=4)
-                    yield f"{_SIGNS[role]} {pick.label}: frame {where}"
+                    yield f"{SIGNS[role]} {pick.label}: frame {where}"
             elif those:
                 more = f" and {len(those) - 9} more" if len(those) > 9 else ""
-                yield f"{_SIGNS[role]} {' '.join(pick.label for pick in those[:9])}{more}"
+                yield f"{SIGNS[role]} {' '.join(pick.label for pick in those[:9])}{more}"
         if self.state.proposals:
             yield f"○ {count(len(self.state.proposals), 'proposal')}: P accepts all, X drops all"
 
@@ -150,17 +150,17 @@ class SelectWindow(FrameWindow[p.Picks]):
 
     # --- keys and buttons ---------------------------------------------------------------------------------------------
     def keys(self) -> Sequence[Key]:
+        text = "right clicks select asteroid, variable, reference, check star"
         roles = [
-            Key((role[0],), f"right clicks select {'an' if role[0] == 'a' else 'a'} {role}", self._role(role))
-            for role in p.ROLES
+            Key((role[0],), text if role == p.ROLES[0] else "", self._role(role), "a v r c") for role in p.ROLES
         ]
         return (
             *roles,
             Key(("n",), "name the source under the mouse, or the asteroid", self._rename),
             Key(("d", "delete"), "take out the source, position or proposal under the mouse", self._drop),
             Key(("p",), "propose references", self._ask_proposals),
-            Key(("P",), "accept all proposals", lambda: self.change(p.accepted(self.state, self.state.proposals))),
-            Key(("X",), "drop all proposals", lambda: self.change(p.dropped(self.state, self.state.proposals))),
+            Key(("P",), "accept or drop all proposals", self._accept_all, "P X"),
+            Key(("X",), "", lambda: self.change(p.dropped(self.state, self.state.proposals))),
             *super().keys(),
         )
 
@@ -196,6 +196,9 @@ class SelectWindow(FrameWindow[p.Picks]):
             return
         label = pick.label
         self.ask(f"Name of {label}", label, lambda name: self.change(p.renamed(self.state, label, name)))
+
+    def _accept_all(self) -> None:
+        self.change(p.accepted(self.state, self.state.proposals))
 
     def _ask_proposals(self) -> None:
         found = self._propose(self.state, self._wanted or _PROPOSED)

@@ -29,11 +29,16 @@ _CLICK: Final = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What keys do: their names as matplotlib gives them, a text for the help, and the action."""
+    """What keys do: their names as matplotlib gives them, a text for the help, and the action.
+
+    Keys that belong together stand in one line of the help: one of them has the text and all their names in `shown`,
+    the others have no text.
+    """
 
     names: tuple[str, ...]
     text: str
     action: Callable[[], None]
+    shown: str = ""
 
 
 class Window(Generic[State]):
@@ -174,6 +179,12 @@ class Window(Generic[State]):
         self._line.text, self._line.color = text, WARNING if warn else TEXT
         self.redraw(self._bar_layer)
 
+    def light(self, *texts: str) -> None:
+        """Show which of the buttons to the left of Undo are in force."""
+        own = self._buttons[: len(self._buttons) - self._n_common]
+        if any([button.light(button.text in texts) for button in own]):
+            self.redraw()
+
     def ask(self, prompt: str, text: str, then: Callable[[str], None]) -> None:
         """Have a text typed in the bar; Enter gives it to `then`, Escape to nobody."""
         self._asking = (prompt, text, then)
@@ -197,6 +208,7 @@ class Window(Generic[State]):
         figure.set_facecolor("#F4F4F4")
         figure.set_layout_engine("none")
         common = (("Undo", self.undo), ("Help", self._toggle_help), ("Cancel", self.cancel), ("Save", self.save))
+        self._n_common = len(common)
         self._buttons = [Button(figure, text, action) for text, action in (*self.buttons(), *common)]
         self._line = QuickText(figure)
         self._bar_layer = self.layer(self._line)
@@ -204,9 +216,9 @@ class Window(Generic[State]):
         self._keys = (*self.keys(), *self._common_keys())
         self._by_name = {name: key.action for key in self._keys for name in key.names}
         rows = [("", "Mouse"), *self.mouse_help(), ("", "Keys")]
-        self._help = HelpPage(figure, [*rows, *((", ".join(map(_shown, k.names[:2])), k.text) for k in self._keys)])
-        for artist in self._help.artists:  # over everything, as the last of the uppermost layer
-            self.layers.add(self.layers.top, artist)
+        rows += [(key.shown or ", ".join(map(_shown, key.names[:2])), key.text) for key in self._keys if key.text]
+        self._help = HelpPage(figure, rows)
+        self.layers.add(self.layers.top, self._help)  # over everything
         self._place()
         self.refresh()
         if not self._line.text:
@@ -261,7 +273,6 @@ class Window(Generic[State]):
         for button in reversed(self._buttons):
             right = button.place(right, width, height) - 6.0
         self._line.x, self._line.y = 10.0 * self.unit, BAR / 2 * self.unit
-        self._help.place(width, height)
         self.place(width, height)
 
     def _toggle_help(self) -> None:
