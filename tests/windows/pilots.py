@@ -79,7 +79,7 @@ class Command:
     def ends(self, code: int = 0) -> str:
         """Wait until it has ended, see how, and give what it wrote."""
         assert self.process.wait(PATIENCE) == code, self.said()
-        assert "Traceback" not in self.said()
+        assert "Traceback" not in self.said(), self.said()
         return self.said()
 
     def interrupt(self) -> None:
@@ -267,6 +267,10 @@ class Browser(Pilot):
         answer = self.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
+
+    def close_page(self) -> None:
+        """Leave the page, as by closing its tab."""
+        self.go("about:blank")
 
     def note(self) -> str:
         """Give what the page says over the window."""

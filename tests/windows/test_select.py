@@ -7,11 +7,11 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from nights import DECISIONS, N_FRAMES, Night
-from pilots import SIZE, Pilot
+from pilots import SIZE, Browser, Pilot, until
 
 from photdb.cli._select_window import make_window
 from photdb.cli.common import Console
-from photdb.viewers.windows.parts import BAR
+from photdb.viewers.windows.parts import ROW
 
 FIVE = ("R1", "R2", "R3", "R4", "C1")
 
@@ -35,13 +35,13 @@ class Plan:
 
     def bar(self, number: int) -> tuple[float, float]:
         """Give where a frame is on the bar."""
-        x, y = self.window.bar.axes.transData.transform((self.window.night.place(number), 0.5))
+        x, y = self.window.scrub.axes.transData.transform((self.window.night.place(number), 0.5))
         return float(x), SIZE[1] - float(y)
 
     def button(self, text: str) -> tuple[float, float]:
         """Give the middle of a button."""
         found = next(b for b in self.window._buttons if b.text == text)
-        return found._box.get_x() + found._box.get_width() / 2, SIZE[1] - BAR / 2
+        return found._box.get_x() + found._box.get_width() / 2, SIZE[1] - ROW / 2 - 2
 
 
 def go_to(pilot: Pilot, number: int) -> None:
@@ -93,3 +93,55 @@ def test_what_the_mouse_selects_equals_what_options_select(night_at, window):
         other.photdb(command, *json.loads(arguments))
     assert other.snapshot(*DECISIONS) == night.snapshot(*DECISIONS)
     assert other.snapshot() == night.snapshot()
+
+
+def test_escape_closing_and_interrupting_leave_the_project_as_it_was(night_at, window):
+    night = night_at("selected")
+    before = night.path.read_bytes()
+    for leave in ("escape", "button", "interrupt"):
+        process, pilot = window(night, "select")
+        plan = Plan(night)
+        pilot.key("v")
+        pilot.click(*plan.star("C1", plan.window.number), 3)
+        pilot.settled()
+        if leave == "escape":
+            pilot.key("Escape")
+        elif leave == "button":
+            pilot.click(*plan.button("Cancel"))
+        else:
+            process.interrupt()
+        assert "nothing was changed" in process.ends()
+        assert night.path.read_bytes() == before
+        if isinstance(pilot, Browser):
+            until(lambda pilot=pilot: "nothing was saved" in pilot.note(), "a word in the page")
+
+
+def test_sources_there_are_are_changed_named_and_taken_out(night_at, window):
+    """A role changes, a name is given, a source is taken out, one position more for the asteroid: all at once."""
+    night = night_at("selected")
+    process, pilot = window(night, "select")
+    plan = Plan(night)
+    number = plan.window.number
+    pilot.key("c")
+    pilot.click(*plan.star("R1", number), 3)  # R1 becomes a check star
+    pilot.move(*plan.star("R2", number))
+    pilot.key("n")
+    for _ in range(2):
+        pilot.key("BackSpace")
+    for letter in "north":
+        pilot.key(letter)
+    pilot.key("Return")
+    pilot.move(*plan.star("R3", number))
+    pilot.key("d")
+    pilot.key("d")  # nothing is there any more
+    pilot.key("a")
+    go_to(pilot, 5)
+    pilot.key("g")
+    pilot.key("Escape")  # closes the question, not the window
+    pilot.click(*plan.button("Save"))
+    process.ends()
+    roles = dict(night.rows("SELECT label, role FROM source WHERE removed_at IS NULL"))
+    targets = {"Ganymed": "asteroid", "V1": "variable"}
+    assert roles == {**targets, "C1": "check", "R1": "check", "north": "reference", "R4": "reference"}
+    commands = [json.loads(a)[:2] for (a,) in night.rows("SELECT arguments FROM history ORDER BY id DESC LIMIT 4")]
+    assert commands[::-1][:2] == [["remove", "R2"], ["remove", "R3"]]

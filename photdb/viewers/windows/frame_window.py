@@ -10,10 +10,10 @@ from photdb.errors import PhotdbError
 from photdb.viewers.windows.field_view import FieldView
 from photdb.viewers.windows.magnifier import Magnifier, star_at
 from photdb.viewers.windows.night import Album, Night
-from photdb.viewers.windows.parts import BAR
+from photdb.viewers.windows.parts import NARROW, Key
 from photdb.viewers.windows.quick_text import QuickText
 from photdb.viewers.windows.scrub import ScrubBar
-from photdb.viewers.windows.window import Drag, Key, State, Window
+from photdb.viewers.windows.window import Drag, State, Window
 from photdb.wording import numbers
 
 if TYPE_CHECKING:
@@ -62,29 +62,42 @@ class FrameWindow(Window[State]):
     def build(self) -> None:
         figure, night = self.figure, self.night
         self.view = FieldView(figure.add_axes((0, 0, 1, 1)), night)
-        self.bar = ScrubBar(figure.add_axes((0, 0, 1, 1)), night)
+        self.scrub = ScrubBar(figure.add_axes((0, 0, 1, 1)), night)
         self._cut, self._profile = figure.add_axes((0, 0, 1, 1)), figure.add_axes((0, 0, 1, 1))
         self._magnifier = Magnifier(self._cut, self._profile, night.apertures)
         self._head, self._read_out = QuickText(figure, top=True, mono=True), QuickText(figure, top=True, mono=True)
         self._list = QuickText(figure, top=True)
-        self._text_layer = self.layer(*self.bar.artists, self._head, self._list)
+        self._text_layer = self.layer(*self.scrub.artists, self._head, self._list)
         self._view_layer = self.layer(*self.view.artists)
         self._hover_layer = self.layer(*self.view.cross, *self._magnifier.artists, self._read_out)
 
     def place(self, width: float, height: float) -> None:
-        panel = min(_PANEL, 0.34 * width)
-        left = width - panel
-        self.put(self.view.axes, 0, BAR + _SCRUB, left - 8, height - BAR - _SCRUB)
+        low = self.bar + _SCRUB
+        if width < NARROW:  # the frame, below it the cut-out beside the profile, and texts
+            half, tall = width / 2, 0.46 * (height - low)
+            side = min(half - 12, tall - 128)
+            top = low + tall - 6
+            self.put(self.view.axes, 0, low + tall, width, height - low - tall)
+            self.put(self._cut, half - side - 6, top - side, side, side)
+            self.put(self._profile, half + 42, top - side + 26, half - 50, side - 26)
+            below = top - side - 8
+            texts = (6.0, below), (6.0, below - 54), (half + 10, below)
+            span = width
+        else:
+            panel = min(_PANEL, 0.34 * width)
+            left, top = width - panel, height - 64
+            tall = min(130.0, 0.16 * height)
+            side = min(panel - 12, max(80.0, height - self.bar - tall - 310))
+            below = top - side - 8 - tall
+            self.put(self.view.axes, 0, low, left - 8, height - low)
+            self.put(self._cut, left, top - side, side, side)
+            self.put(self._profile, left + 44, below, panel - 56, tall)
+            texts = (left, height - 6), (left, below - 34), (left, below - 92)
+            span = left
+        self.put(self.scrub.axes, 12, self.bar + 14, span - 32, _SCRUB - 18)
+        for text, (x, y) in zip((self._head, self._read_out, self._list), texts, strict=True):
+            text.x, text.y = x * self.unit, y * self.unit
         self.view.fit_axes()
-        self.put(self.bar.axes, 12, BAR + 14, left - 32, _SCRUB - 18)
-        side = min(panel - 12, 0.34 * height)
-        top = height - 64
-        self.put(self._cut, left, top - side, side, side)
-        below = top - side - 8
-        tall = min(130.0, 0.16 * height)
-        self.put(self._profile, left + 44, below - tall, panel - 56, tall)
-        for text, y in ((self._head, height - 6), (self._read_out, below - tall - 34), (self._list, below - tall - 92)):
-            text.x, text.y = left * self.unit, y * self.unit
 
     def refresh(self) -> None:
         self.view.show_frame(self.album.get(self.i), self.night.affine(self.i))
@@ -106,7 +119,7 @@ class FrameWindow(Window[State]):
         jd = night.frames.jd_utc_mid[i]
         day = f"JD {jd:.5f}" if np.isfinite(jd) else "no time"
         return (
-            f"frame {self.number}{what}{state}\n{day}  FWHM {night.fwhm(i):.1f} px\n{self.view.image.stretch}"
+            f"frame {self.number}{what}{state}\n{day}\nFWHM {night.fwhm(i):.1f} px   {self.view.image.stretch}"
         )
 
     # --- the mouse ----------------------------------------------------------------------------------------------------
@@ -153,7 +166,7 @@ class FrameWindow(Window[State]):
         self._read_out.text = "\n".join(lines)
 
     def grab(self, event: "MouseEvent") -> Drag | None:
-        if event.inaxes is self.bar.axes:
+        if event.inaxes is self.scrub.axes:
             self._scrub(event)
             return self._scrub
         if event.inaxes is not self.view.axes:
@@ -167,13 +180,13 @@ class FrameWindow(Window[State]):
         return drag
 
     def _scrub(self, event: "MouseEvent") -> None:
-        self.go_to(self.bar.frame_at(event.x))
+        self.go_to(self.scrub.frame_at(event.x))
 
     def scroll(self, event: "MouseEvent") -> None:
         if event.inaxes is self.view.axes:
             self.view.zoom(0.8**event.step, event.xdata, event.ydata)
             self._view_moved()
-        elif event.inaxes is self.bar.axes:
+        elif event.inaxes is self.scrub.axes:
             self._step(-int(event.step))
 
     def _view_moved(self) -> None:

@@ -139,8 +139,9 @@ def renamed(picks: Picks, label: str, name: str) -> Picks:
     name = name.strip()
     if not name or name == label:
         return picks
-    if any(p.label.casefold() == name.casefold() for p in picks.sources if p.label != label):
-        raise PhotdbError(f"there is a source {name} already")
+    for other in picks.sources:
+        if other.label != label and other.label.casefold() == name.casefold():
+            raise PhotdbError(f"there is a source {other.label} already")
     sources = tuple(replace(p, label=name) if p.label == label else p for p in picks.sources)
     return replace(picks, sources=sources, current=name if picks.current == label else picks.current)
 

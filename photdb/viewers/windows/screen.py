@@ -1,8 +1,9 @@
 """Where a window opens: on the desktop, through whatever GUI backend matplotlib finds, or in a browser."""
 
+import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from photdb.viewers.windows.window import Window
@@ -35,7 +36,7 @@ def show(window: Window[State], *, web: bool, say: Callable[[str], None]) -> Sta
     if not web and not _has_display():
         say("There is no display: the window opens in a browser.")
         web = True
-    with _own_keys():
+    with _own_keys(), _closing_on_interrupt(window):
         if not web and not _show_on_desktop(window):
             say("matplotlib finds no GUI (Tk, Qt, GTK, wx) here: the window opens in a browser.")
             web = True
@@ -46,6 +47,15 @@ def show(window: Window[State], *, web: bool, say: Callable[[str], None]) -> Sta
     if window.failure is not None:
         raise window.failure
     return window.saved
+
+
+@contextlib.contextmanager
+def _closing_on_interrupt(window: Window[Any]) -> Iterator[None]:
+    """Take Ctrl-C for what it is while a window is open: closing it without saving."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        window.cancel()
 
 
 def _has_display() -> bool:

@@ -11,7 +11,7 @@ from photdb.viewers.windows.field_view import SIGNS
 from photdb.viewers.windows.frame_window import FrameWindow
 from photdb.viewers.windows.magnifier import star_at
 from photdb.viewers.windows.night import Night
-from photdb.viewers.windows.window import Key
+from photdb.viewers.windows.parts import Key
 from photdb.wording import count, numbers
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class SelectWindow(FrameWindow[p.Picks]):
     def show_marks(self) -> None:
         self.light(self.state.role.capitalize())
         self.view.show_sources(self.state, self.i)
-        self.bar.show(self.i, self._current())
+        self.scrub.show(self.i, self._current())
 
     def lines(self) -> Sequence[str]:
         return list(self._lines())

@@ -255,7 +255,7 @@ async def _serve(window: Window[Any], say: Callable[[str], None]) -> None:
         with _outliving_the_terminal():
             await done.wait()
     finally:
-        window.closed()
+        window.cancel()
         how = "Saved" if window.saved is not None else "Closed; nothing was saved"
         for page in list(manager.web_sockets):
             page.send_json({"type": "closed", "text": f"{how}. photdb is done here."})

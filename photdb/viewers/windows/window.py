@@ -6,13 +6,13 @@ it come the window's own layers, each drawn again only when it, or one below, is
 follow the mouse in every backend, with or without one that knows blitting.
 """
 
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from photdb.errors import PhotdbError
 from photdb.viewers.windows.layers import Layers
-from photdb.viewers.windows.parts import BAR, TEXT, WARNING, Button, HelpPage
+from photdb.viewers.windows.parts import LINE, NARROW, TEXT, WARNING, Button, HelpPage, Key, place_buttons
 from photdb.viewers.windows.quick_text import QuickText
 
 if TYPE_CHECKING:
@@ -25,20 +25,6 @@ Drag = Callable[["MouseEvent"], None]
 
 #: How far the mouse may move between press and release and it still is a click, in hundredths of an inch.
 _CLICK: Final = 4.0
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """What keys do: their names as matplotlib gives them, a text for the help, and the action.
-
-    Keys that belong together stand in one line of the help: one of them has the text and all their names in `shown`,
-    the others have no text.
-    """
-
-    names: tuple[str, ...]
-    text: str
-    action: Callable[[], None]
-    shown: str = ""
 
 
 class Window(Generic[State]):
@@ -72,9 +58,11 @@ class Window(Generic[State]):
         self.failure: BaseException | None = None
         self.figure: Figure
         self.layers: Layers
+        self.bar = 0.0  # its height, hundredths of an inch
         self._initial, self._past = state, list[State]()
         self._save = save
-        self._close: Callable[[], None] = lambda: None
+        self._end: Callable[[], None] = lambda: None
+        self._is_over = False
         self._press: MouseEvent | None = None
         self._drag: Drag | None = None
         self._dragging = False
@@ -85,7 +73,7 @@ class Window(Generic[State]):
         """Make the axes, and the layers with `layer`."""
 
     def place(self, width: float, height: float) -> None:
-        """Place the axes with `put` in a figure of this size, in hundredths of an inch, above the bar (`parts.BAR`)."""
+        """Place the axes with `put` in a figure of this size, in hundredths of an inch, above the bar, `bar` high."""
 
     def refresh(self) -> None:
         """Bring what is drawn in line with the state: set data and texts, then `redraw` the layers that changed."""
@@ -176,7 +164,10 @@ class Window(Generic[State]):
 
     def say(self, text: str, *, warn: bool = False) -> None:
         """Show a line of text in the bar."""
-        self._line.text, self._line.color = text, WARNING if warn else TEXT
+        self._said = text
+        width, _ = self.extent
+        lines = textwrap.wrap(text, max(20, int(width / 6.6)), max_lines=2 if width < NARROW else 1, placeholder=" …")
+        self._line.text, self._line.color = "\n".join(lines), WARNING if warn else TEXT
         self.redraw(self._bar_layer)
 
     def light(self, *texts: str) -> None:
@@ -204,25 +195,23 @@ class Window(Generic[State]):
     # --- the life of a window -----------------------------------------------------------------------------------------
     def start(self, figure: "Figure", close: Callable[[], None]) -> None:
         """Fill a figure that has its canvas; `close` ends the window. Called once, by `screen.show`."""
-        self.figure, self.layers, self._close = figure, Layers(figure), close
+        self.figure, self.layers, self._end = figure, Layers(figure), close
         figure.set_facecolor("#F4F4F4")
         figure.set_layout_engine("none")
         common = (("Undo", self.undo), ("Help", self._toggle_help), ("Cancel", self.cancel), ("Save", self.save))
         self._n_common = len(common)
         self._buttons = [Button(figure, text, action) for text, action in (*self.buttons(), *common)]
-        self._line = QuickText(figure)
+        self._line, self._said = QuickText(figure, top=True), "h shows what mouse and keys do."
         self._bar_layer = self.layer(self._line)
         self.build()
         self._keys = (*self.keys(), *self._common_keys())
         self._by_name = {name: key.action for key in self._keys for name in key.names}
         rows = [("", "Mouse"), *self.mouse_help(), ("", "Keys")]
-        rows += [(key.shown or ", ".join(map(_shown, key.names[:2])), key.text) for key in self._keys if key.text]
+        rows += [(key.in_help(), key.text) for key in self._keys if key.text]
         self._help = HelpPage(figure, rows)
         self.layers.add(self.layers.top, self._help)  # over everything
         self._place()
         self.refresh()
-        if not self._line.text:
-            self.say("h shows what mouse and keys do.")
         connect: Any = figure.canvas.mpl_connect
         connect("button_press_event", self._guarded(self._pressed))
         connect("button_release_event", self._guarded(self._released))
@@ -244,20 +233,28 @@ class Window(Generic[State]):
         """Run a handler, then draw what it made out of date: what the user is meant to read goes to the bar."""
 
         def handle(event: "Event") -> None:
+            if self._is_over:
+                return
             try:
-                handler(event)
-                self.flush()
-            except PhotdbError as error:
-                self.say(str(error), warn=True)
-                self.flush()
+                try:
+                    handler(event)
+                except PhotdbError as error:
+                    self.say(str(error), warn=True)
+                if not self._is_over:
+                    self.flush()
             except BaseException as error:  # backends swallow it: `screen.show` raises it
                 self.failure = error
                 self._close()
 
         return handle
 
+    def _close(self) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self.closed()
+            self._end()
+
     def _ended(self, event: "CloseEvent") -> None:
-        self.closed()
         self._close()
 
     # --- layout ------------------------------------------------------------------------------------------------------
@@ -269,10 +266,10 @@ class Window(Generic[State]):
 
     def _place(self) -> None:
         width, height = self.extent
-        right = width - 6.0
-        for button in reversed(self._buttons):
-            right = button.place(right, width, height) - 6.0
-        self._line.x, self._line.y = 10.0 * self.unit, BAR / 2 * self.unit
+        buttons = place_buttons(self._buttons, width, height)
+        self.bar = buttons + LINE * (2 if width < NARROW else 1) + 2.0
+        self._line.x, self._line.y = 10.0 * self.unit, self.bar * self.unit
+        self.say(self._said, warn=self._line.color == WARNING)
         self.place(width, height)
 
     def _toggle_help(self) -> None:
@@ -342,9 +339,3 @@ class Window(Generic[State]):
         elif len(key) == 1:
             text += key
         self.ask(prompt, text, then)
-
-
-def _shown(name: str) -> str:
-    """Name a key as it stands on keyboards."""
-    words = {"left": "←", "right": "→", "up": "↑", "down": "↓", " ": "Space"}
-    return words.get(name, name if len(name) == 1 else "+".join(part.capitalize() for part in name.split("+")))

@@ -45,10 +45,8 @@ function connect() {
 function told(message) {
   if (message.type === "done") {
     unanswered = Math.max(0, unanswered - 1);
-    if (unanswered === 0 && motion !== null) {
-      const latest = motion;
-      motion = null;
-      send(latest);
+    if (unanswered === 0) {
+      sendMotion();
     }
   } else if (message.type === "figure_label") {
     document.title = message.label;
@@ -97,12 +95,18 @@ function mouse(type, event, more = {}) {
       motion = told;
       return;
     }
-  } else if (motion !== null) { // where the mouse went before comes first
-    const latest = motion;
-    motion = null;
-    send(latest);
+  } else {
+    sendMotion();
   }
   send(told);
+}
+
+function sendMotion() { // where the mouse went comes before what is done there
+  const latest = motion;
+  motion = null;
+  if (latest !== null) {
+    send(latest);
+  }
 }
 
 canvas.addEventListener("pointerdown", (event) => {
@@ -139,6 +143,7 @@ function key(type, event) {
   const held = event.ctrlKey && event.key !== "Control" ? "ctrl+"
     : event.altKey && event.key !== "Alt" ? "alt+"
     : event.shiftKey && event.key !== "Shift" ? "shift+" : "";
+  sendMotion();
   send({ type, key: `${held}k${event.key}`, guiEvent: {} });
   event.preventDefault();
 }
