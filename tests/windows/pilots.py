@@ -141,6 +141,7 @@ class Desktop(Pilot):
     """A screen that nobody sees, without a window manager: the window is at its upper left corner."""
 
     def __init__(self) -> None:
+        pytest.importorskip("tkinter", reason="this Python has no Tk: see .ci/run", exc_type=ImportError)
         self._xdotool = need("xdotool")
         out, into = os.pipe()
         # By itself a server starts anew, with all buttons up, whenever its last client leaves.
