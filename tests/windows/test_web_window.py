@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from pilots import until
-from test_select import Plan
+from plan import Plan
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.ioloop import IOLoop
 from tornado.websocket import websocket_connect
