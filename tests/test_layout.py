@@ -45,7 +45,7 @@ MAY_USE = {
     "frames": {"numpy", "astropy", "isal"},
     "executors": {"numpy", "dask", "distributed"},
     "stages": {"numpy", "sqlalchemy", "astropy"},
-    "viewers": {"numpy", "matplotlib"},
+    "viewers": {"numpy", "matplotlib", "astropy", "tornado", "PIL"},
     "plots": {"numpy"},
     "report": {"numpy"},
     "exports": {"numpy", "astropy"},

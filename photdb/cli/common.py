@@ -235,6 +235,24 @@ def workers_options(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
+web_option = click.option(
+    "--web", is_flag=True, help="Open the window in a browser, as is done by itself where there is no display."
+)
+
+
+def only_by_itself(context: click.Context) -> None:
+    """See that options of a group that opens a window are not given beside one of its subcommands.
+
+    Raises
+    ------
+    click.UsageError
+        One is: it would be without effect.
+    """
+    for name in context.params:
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError("give options behind the subcommand")
+
+
 default_option = click.option(
     "--default", "use_default", is_flag=True, help="Give up the options of earlier runs: those not given now."
 )

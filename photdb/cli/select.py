@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from photdb.cli.common import Console, console_options, fixed, number, table
+from photdb.cli.common import Console, console_options, fixed, number, only_by_itself, table, web_option
 from photdb.wording import count
 
 if TYPE_CHECKING:
@@ -17,18 +17,34 @@ At = tuple[tuple[str, float, float], ...]
 _LETTERS = {"reference": "R", "check": "C"}
 
 
-@click.group()
-def select_command() -> None:
-    """Select sources by their positions, 0-based pixels: the centre of a frame's first pixel is (0, 0).
+@click.group(invoke_without_command=True)
+@click.option("--auto", "n_auto", type=click.IntRange(1, 32), metavar="N", help="Show N proposals in the window.")
+@web_option
+@console_options
+@click.pass_context
+def select_command(context: click.Context, console: Console, n_auto: int | None, web: bool) -> None:
+    """Select sources: without a subcommand in a window, by the mouse; with one by their positions.
 
-    A position is snapped to the star under it. FRAME is a frame's number, or first, or last.
+    In the window a right click selects, Enter saves, Escape leaves the project as it was, and h shows what else mouse
+    and keys do. What it saves stands in the history as the commands below.
+
+    Positions are 0-based pixels: the centre of a frame's first pixel is (0, 0). A position is snapped to the star under
+    it. FRAME is a frame's number, or first, or last.
 
     \b
     Example:
+      photdb select
+      photdb select --web --auto 7
       photdb select asteroid Ganymed --at first 812.3 410.9 --at last 188.0 433.1
       photdb select reference --at first 402 377 --at first 120.5 88 --at first 611 290
       photdb select reference --auto 7
     """
+    if context.invoked_subcommand is not None:
+        only_by_itself(context)
+        return
+    from photdb.cli._select_window import select_in_window
+
+    select_in_window(console, n_auto or 0, web=web)
 
 
 def _position_options(*, needed: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:

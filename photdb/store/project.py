@@ -159,13 +159,14 @@ class Project:
     @contextlib.contextmanager
     def recorded(self, command: str, arguments: Sequence[str]) -> Iterator[None]:
         """Keep a row of `history` for a command: committed when it starts, its outcome when it ends."""
-        user, host = user_and_host()
-        values = {"at": now(), "command": command, "arguments": json.dumps(list(arguments))}
         with self.transaction() as connection:
-            who = {"version": __version__, "user": user, "host": host}
-            history_id = insert_row(connection, "history", values | who)
+            history_id = insert_row(connection, "history", _history(command, arguments))
         with self.outcome("history", history_id):
             yield
+
+    def record(self, command: str, arguments: Sequence[str]) -> None:
+        """Keep a row of `history` in this transaction: a command that would have done what a window does in it."""
+        insert_row(self.connection, "history", _history(command, arguments) | {"outcome": "ok"})
 
     @contextlib.contextmanager
     def outcome(self, log: str, row_id: int) -> Iterator[None]:
@@ -214,6 +215,12 @@ class Project:
         except DatabaseError as error:
             raise ProjectError(f"{self.path.name} cannot be read as a project: {error.orig}") from error
         return revision
+
+
+def _history(command: str, arguments: Sequence[str]) -> dict[str, Any]:
+    user, host = user_and_host()
+    what = {"at": now(), "command": command, "arguments": json.dumps(list(arguments))}
+    return {**what, "version": __version__, "user": user, "host": host}
 
 
 def _connect(path: Path, *, write: bool, create: bool = False) -> Connection:
