@@ -39,12 +39,11 @@ def full_night(night: Night, folder: Path, rounds: int, say: Say) -> tuple[str, 
             raise Failed(f"{name}: {[key for key in figures if key != 'failed'][0]}")
     lines = []
     for n, plain in ((1, "plain read, 1 process"), (2, "plain read, 2 processes")):
-        read = found[plain]["inside"]
-        for how in ("one script", "command by command"):
-            took = _sum(found[f"photdb -j {n}, {how}"], STAGES)
+        for how, unit, imports in (("one script", "inside", "without"), ("command by command", "whole", "with")):
+            read, took = found[plain][unit], _sum(found[f"photdb -j {n}, {how}"], STAGES)
             lines.append(
                 f"| qc + shifts + measure, -j {n}, {how}: s, and over the plain read of {read} s in {n} process"
-                f"{'es' * (n > 1)} | {took:.2f}, {took / read.median:.2f} × | ≤ 3 × |"
+                f"{'es' * (n > 1)}, both {imports} start and imports | {took:.2f}, {took / read.median:.2f} × | ≤ 3 × |"
             )
     cpu = _sum(found["photdb -j 1, one script"], tuple(f"{name} cpu" for name in STAGES))
     read = found["plain read, 1 process"]["cpu"]

@@ -192,18 +192,22 @@ class FrameReader:
         # Squares that overlap so much that they hold more pixels than the frame: each pixel is scaled once.
         crowded = inside.size * size**2 > self._pixels.size
         frame = _scaled(self._pixels, self._header) if crowded else self._pixels
+        # A view of all squares that there are: numpy then copies the rows of those asked for.
+        view = np.lib.stride_tricks.sliding_window_view
         if inside.all() and inside.size:
-            # A view of all squares that there are: numpy then copies the rows of those asked for.
-            squares = np.lib.stride_tricks.sliding_window_view(frame, (size, size))[low, left]
+            squares = view(frame, (size, size))[low, left]
             return squares if crowded else _scaled(squares, self._header)
         squares = np.zeros((inside.size, size, size), frame.dtype)
-        for square, x, y in zip(squares, left.tolist(), low.tolist(), strict=True):
+        if inside.any():
+            squares[inside] = view(frame, (size, size))[low[inside], left[inside]]
+        outside = np.flatnonzero(~inside)
+        for i, x, y in zip(outside.tolist(), left[outside].tolist(), low[outside].tolist(), strict=True):
             part = frame[max(y, 0) : max(y + size, 0), max(x, 0) : max(x + size, 0)]
-            square[max(-y, 0) :, max(-x, 0) :][: part.shape[0], : part.shape[1]] = part
+            squares[i, max(-y, 0) :, max(-x, 0) :][: part.shape[0], : part.shape[1]] = part
         pixels = squares if crowded else _scaled(squares, self._header)
-        x, y = left[~inside, None] + np.arange(size), low[~inside, None] + np.arange(size)
+        x, y = left[outside, None] + np.arange(size), low[outside, None] + np.arange(size)
         off_x, off_y = (x < 0) | (x >= self.width_px), (y < 0) | (y >= self.height_px)
-        pixels[~inside] = np.where(off_y[:, :, None] | off_x[:, None, :], np.nan, pixels[~inside])
+        pixels[outside] = np.where(off_y[:, :, None] | off_x[:, None, :], np.nan, pixels[outside])
         return pixels
 
     def close(self) -> None:

@@ -168,12 +168,11 @@ def snapshot(project: Project, *tables: str) -> dict[str, list[str]]:
         for row in cursor.mappings():
             values = {}
             for column, value in row.items():
-                if column.endswith("_id"):
+                if column.endswith("_id") and column not in _NOT_COMPARED:
                     of = column.removesuffix("_id").removeprefix("worst_").removeprefix("reference_")
                     value = value and names[of.replace("target", "source")][value]
                 elif column in _NOT_COMPARED:
-                    if not column.endswith("n_at"):
-                        value = column in ("withdrawn_at", "removed_at") and value is not None
+                    value = column in ("withdrawn_at", "removed_at") and value is not None
                 values[column] = value
             rows.append(repr(values))
         found[table] = sorted(rows)

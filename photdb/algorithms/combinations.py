@@ -152,7 +152,7 @@ def search_all(
     n_sets = 2**n_references - 1
     found: list[Combination] = []
     for aperture, (m_target, m_refs) in enumerate(zip(targets, refs, strict=True)):
-        gram = _gram(highpass.residual(m_target - m_refs)) / highpass.trace
+        gram = inner_products(highpass.residual(m_target - m_refs)) / highpass.trace
         for weighting, w in enumerate(weights[aperture]):
             before = (aperture * weights.shape[1] + weighting) * n_sets
 
@@ -179,7 +179,7 @@ def rank(found: Iterable[Combination]) -> list[Combination]:
     return sorted(found, key=lambda c: (c.noise_mag, c.mask.bit_count(), c.mask, c.aperture, c.weighting))
 
 
-def _gram(residuals: Floats) -> Floats:
+def inner_products(residuals: Floats) -> Floats:
     """Inner products of all pairs of series (N, n), each summed along the frames in numpy's own order, not BLAS's."""
     n_references = len(residuals)
     gram = np.empty((n_references, n_references))
@@ -282,9 +282,9 @@ class _Walk:
         self.form = np.outer(w, w) * (gram - limit)
         self.slack = 1e-13 * float(np.sum(np.abs(self.form)))  # far above the rounding of any sum of its elements
         low, self.middle = self.form[:_BLOCK_BITS, :_BLOCK_BITS], slice(_BLOCK_BITS, _BLOCK_BITS + walk_bits)
-        self.base = _quadratic(low)
-        self.rows = [_linear(2.0 * row) for row in self.form[self.middle, :_BLOCK_BITS]]
-        self.middle_base = _quadratic(self.form[self.middle, self.middle])
+        self.base = subset_forms(low)
+        self.rows = [subset_sums(2.0 * row) for row in self.form[self.middle, :_BLOCK_BITS]]
+        self.middle_base = subset_forms(self.form[self.middle, self.middle])
         self.places = [np.empty(2**_BLOCK_BITS) for _ in self.rows]
 
     def below(self, first: int) -> Iterable[Masks]:
@@ -292,8 +292,8 @@ class _Walk:
         high = [i for i in range(len(self.form)) if first >> i & 1]
         with_high = 2.0 * np.sum(self.form[high], axis=0)
         constant = 0.5 * float(np.sum(with_high[high]))
-        base = self.base + _linear(with_high[:_BLOCK_BITS])
-        limits = (self.slack - constant - self.middle_base - _linear(with_high[self.middle])).tolist()
+        base = self.base + subset_sums(with_high[:_BLOCK_BITS])
+        limits = (self.slack - constant - self.middle_base - subset_sums(with_high[self.middle])).tolist()
         places, rows = self.places, self.rows
         smallest = np.minimum.reduce
         block = base
@@ -309,7 +309,7 @@ class _Walk:
                 yield np.flatnonzero(block <= limit) + (first + (step << _BLOCK_BITS))
 
 
-def _linear(elements: Floats) -> Floats:
+def subset_sums(elements: Floats) -> Floats:
     """Sum the elements over each subset, by doubling."""
     sums = np.zeros(2 ** len(elements))
     for i, element in enumerate(elements):
@@ -317,9 +317,9 @@ def _linear(elements: Floats) -> Floats:
     return sums
 
 
-def _quadratic(form: Floats) -> Floats:
+def subset_forms(form: Floats) -> Floats:
     """Sum a symmetric form's elements over each subset × itself, by doubling."""
     sums = np.zeros(2 ** len(form))
     for i in range(len(form)):
-        np.add(sums[: 2**i], _linear(2.0 * form[i, :i]) + form[i, i], out=sums[2**i : 2 ** (i + 1)])
+        np.add(sums[: 2**i], subset_sums(2.0 * form[i, :i]) + form[i, i], out=sums[2**i : 2 ** (i + 1)])
     return sums

@@ -5,7 +5,7 @@
 itself: its bits do not depend on its company.
 """
 
-from libc.math cimport exp, fabs
+from libc.math cimport exp, fabs, rint
 from libc.stdint cimport int64_t, uint8_t
 
 import numpy as np
@@ -36,11 +36,21 @@ cdef struct Model:
 
 
 cdef void basis(double centre, double sigma, Py_ssize_t size, double *out) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef double u
+    """Compute the four functions: from pixel to pixel e changes by a factor that itself changes by a constant one."""
+    cdef double at = rint((size - 1) / 2 + centre)
+    cdef Py_ssize_t i, nearest = <Py_ssize_t>at if 0.0 < at < size else 0 if not at >= size else size - 1  # NaN: 0
+    cdef double per_sigma = 1.0 / sigma, u = (nearest - (size - 1) / 2 - centre) * per_sigma
+    cdef double narrow = exp(-per_sigma * per_sigma)
+    cdef double up = exp(-(u + 0.5 * per_sigma) * per_sigma), down = exp((u - 0.5 * per_sigma) * per_sigma)
+    out[4 * nearest] = exp(-0.5 * u * u)
+    for i in range(nearest + 1, size):
+        out[4 * i] = out[4 * i - 4] * up
+        up *= narrow
+    for i in range(nearest - 1, -1, -1):
+        out[4 * i] = out[4 * i + 4] * down
+        down *= narrow
     for i in range(size):
-        u = (i - (size - 1) / 2 - centre) / sigma
-        out[4 * i] = exp(-0.5 * u * u)
+        u = (i - (size - 1) / 2 - centre) * per_sigma
         out[4 * i + 1] = u * out[4 * i]
         out[4 * i + 2] = u * out[4 * i + 1]
         out[4 * i + 3] = 1.0

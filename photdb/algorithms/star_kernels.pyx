@@ -409,7 +409,8 @@ cdef void window(double sigma, double narrow, double centre, Py_ssize_t size, do
     From pixel to pixel a Gaussian changes by a factor that itself changes by a constant one, `narrow` = exp(−1 / σ²).
     """
     cdef Py_ssize_t middle = size // 2, k
-    cdef Py_ssize_t nearest = <Py_ssize_t>min(max(rint(middle + centre), 0.0), size - 1.0)
+    cdef double at = rint(middle + centre)
+    cdef Py_ssize_t nearest = <Py_ssize_t>at if 0.0 < at < size else 0 if not at >= size else size - 1  # NaN: 0
     cdef double t = (nearest - middle) - centre
     cdef double up = exp(-(t + 0.5) / (sigma * sigma)), down = exp((t - 0.5) / (sigma * sigma))
     w[nearest] = exp(-0.5 * t * t / (sigma * sigma))

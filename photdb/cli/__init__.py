@@ -30,6 +30,8 @@ COMMANDS = {
     "status": "status",
     "history": "history",
     "sql": "sql",
+    "plot": "plot",
+    "report": "report",
     "export": "export",
     "demo": "demo",
 }

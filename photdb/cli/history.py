@@ -9,14 +9,24 @@ from photdb.cli.common import Console, console_options
 
 
 @click.command()
+@click.option("--as-script", is_flag=True, help="Print a shell script that repeats the session to the same numbers.")
 @console_options
-def history_command(console: Console) -> None:
-    """List the commands that changed the project, with their times and outcomes.
+def history_command(console: Console, as_script: bool) -> None:
+    """List the commands that changed the project, with their times and outcomes; or as a script that repeats them.
+
+    The script reads the frames from $FRAMES, where they are now by default, and makes a new project, $PROJECT.
 
     \b
     Example:
       photdb history
+      photdb history --as-script > again.sh; PROJECT=/tmp/again.photdb sh again.sh
     """
+    if as_script:
+        from photdb.cli._replay import script
+
+        with console.reading() as project:
+            click.echo(script(project), nl=False)
+        return
     with console.reading() as project:
         rows = project.connection.exec_driver_sql(
             "SELECT at, command, arguments, version, user, host, outcome FROM history ORDER BY id"

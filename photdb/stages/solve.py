@@ -1,6 +1,7 @@
 """Stage `solve`: for each target the quietest of all apertures × sets of references × weightings, and their curves."""
 
 import shlex
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -93,12 +94,7 @@ def _solve(series: Series, k: int, references: list[int], params: dict[str, Any]
     """Search all combinations for one target; gives the columns of `search` and a list of solutions."""
     from photdb.algorithms.combinations import Combination, rank, search_all
 
-    apertures = [
-        p for p in range(len(series.apertures)) if series.allowed[k, p] and series.allowed[references, p].any()
-    ]
-    valid = np.isfinite(series.mag) | ~series.allowed  # what is not allowed is not asked for
-    of_target = np.all(valid[:, k][:, apertures], axis=1)
-    of_reference = np.all(valid[:, references][:, :, apertures], axis=2)
+    apertures, of_target, of_reference = comparable(series, k, references)
     comparison: NDArray[np.bool_] = of_target & np.all(of_reference, axis=1)
     result: dict[str, Any] = {
         "n_frames": int(comparison.sum()),
@@ -116,11 +112,9 @@ def _solve(series: Series, k: int, references: list[int], params: dict[str, Any]
         return {**result, "solutions": []}
     weightings = params["weighting"]
     found: list[Combination] = []
-    # Apertures in which the same references are allowed are searched together.
-    for allowed in {tuple(j for j in references if series.allowed[j, p]): None for p in apertures}:
-        group = [p for p in apertures if tuple(j for j in references if series.allowed[j, p]) == allowed]
+    for allowed, group in groups(series, references, apertures):
         refs = series.mag[comparison][:, allowed][:, :, group].transpose(2, 1, 0)
-        weights = _weights(series, comparison, allowed, group, weightings)
+        weights = weights_of(series, comparison, allowed, group, weightings)
         place = [references.index(j) for j in allowed]
         n_more = len(weightings) - 1
         result["n_combinations"] += len(group) * ((n_more + 1) * (2 ** len(allowed) - 1) - n_more * len(allowed))
@@ -132,7 +126,7 @@ def _solve(series: Series, k: int, references: list[int], params: dict[str, Any]
     solutions = []
     for c in rank(found)[: params["top"]]:
         chosen = [references[i] for i in c.references]
-        weights = _weights(series, comparison, chosen, [c.aperture], [weightings[c.weighting]])[0, 0]
+        weights = weights_of(series, comparison, chosen, [c.aperture], [weightings[c.weighting]])[0, 0]
         solutions.append(
             _curve(series, k, chosen, weights, c.aperture, comparison, highpass)
             | {
@@ -145,7 +139,33 @@ def _solve(series: Series, k: int, references: list[int], params: dict[str, Any]
     return {**result, "solutions": solutions}
 
 
-def _weights(
+def comparable(series: Series, k: int, references: list[int]) -> tuple[list[int], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Find what all combinations for one target are compared on.
+
+    Returns
+    -------
+    apertures : list of int
+        Places of the apertures in which it and a reference are allowed.
+    of_target : ndarray of bool (n_frames,)
+        The frames in which it is valid in all of them.
+    of_reference : ndarray of bool (n_frames, n_references)
+        Those in which each reference is.
+    """
+    apertures = [
+        p for p in range(len(series.apertures)) if series.allowed[k, p] and series.allowed[references, p].any()
+    ]
+    valid = np.isfinite(series.mag) | ~series.allowed  # what is not allowed is not asked for
+    of_target = np.all(valid[:, k][:, apertures], axis=1)
+    return apertures, of_target, np.all(valid[:, references][:, :, apertures], axis=2)
+
+
+def groups(series: Series, references: list[int], apertures: list[int]) -> Iterator[tuple[tuple[int, ...], list[int]]]:
+    """Give apertures in which the same references are allowed, which are searched together, and these references."""
+    for allowed in {tuple(j for j in references if series.allowed[j, p]): None for p in apertures}:
+        yield allowed, [p for p in apertures if tuple(j for j in references if series.allowed[j, p]) == allowed]
+
+
+def weights_of(
     series: Series, comparison: NDArray[np.bool_], references: Any, apertures: list[int], weightings: list[str]
 ) -> Floats:
     """Weights (aperture, weighting, reference)."""

@@ -1,19 +1,84 @@
-"""Light curves: magnitudes against time, with what was left out, a model, and the residuals from it."""
+"""Light curves: magnitudes against time, with what was left out, a band of others, a model and its residuals."""
 
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from photdb.viewers.style import (
+    BLUE,
+    FAINT,
+    ORANGE,
+    VERMILLION,
+    WIDE,
+    Bools,
+    Floats,
+    along,
+    brightness_limits,
+    dress,
+    legend,
+    marker_size,
+    panels,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.container import ErrorbarContainer
     from matplotlib.figure import Figure
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
-# Okabe and Ito's colours (2008, jfly.uni-koeln.de/color), told apart by all eyes.
-_POINTS, _MODEL, _LEFT_OUT = "#0072B2", "#D55E00", "#999999"
+def draw_light_curve(
+    axes: "Axes",
+    jd_utc_mid: ArrayLike,
+    mag: ArrayLike,
+    mag_err: ArrayLike | None = None,
+    *,
+    left_out: ArrayLike | None = None,
+    band: tuple[ArrayLike, ArrayLike] | None = None,
+    band_label: str = "",
+    number: ArrayLike | None = None,
+    mag_label: str = "differential magnitude",
+) -> "ErrorbarContainer":
+    """Draw a light curve into axes, bright up; x is the time, days since the whole day of the first (`first_day`).
+
+    Parameters
+    ----------
+    axes : Axes
+    jd_utc_mid, mag, mag_err : array_like, shape (n,)
+        Times (days), magnitudes and their errors, frames in time order. Magnitudes that are NaN are not drawn.
+    left_out : array_like of bool, shape (n,)
+        Points that were rejected: drawn faint as far as they fit, the axes are made for the others.
+    band : (array_like, array_like), shapes (n,)
+        Least and largest magnitude of what else is to be compared with the curve; NaN: none there.
+    band_label : str
+        For the legend.
+    number : array_like of int, shape (n,)
+        Frame numbers: they then stand below and the time above, unless they do not rise with time.
+    mag_label : str
+        Label of the y axis.
+    """
+    t, m, err, faint = _columns(jd_utc_mid, mag, mag_err, left_out)
+    t = t - first_day(t)
+    if band is not None:
+        low, high = (np.asarray(edge, float) for edge in band)
+        known = np.isfinite(t) & np.isfinite(low) & np.isfinite(high)
+        # A frame without a band ends it: it is not drawn across.
+        for part in np.split(np.arange(t.size), np.flatnonzero(~known)):
+            part = part[known[part]]
+            if part.size:
+                axes.fill_between(
+                    t[part], low[part], high[part], color=ORANGE, alpha=0.55, lw=0, zorder=1, label=band_label
+                )
+                band_label = "_"
+    container = _points(axes, t, m, err, faint)
+    dress(axes, ylabel=mag_label)
+    _time_and_frames(axes, axes, jd_utc_mid, number)
+    return container
+
+
+def first_day(jd: Floats) -> float:
+    """Give the whole Julian day that times are counted from on the axes."""
+    return float(np.floor(np.nanmin(jd))) if np.isfinite(jd).any() else 0.0
 
 
 def light_curve_figure(
@@ -22,106 +87,107 @@ def light_curve_figure(
     mag_err: ArrayLike | None = None,
     *,
     left_out: ArrayLike | None = None,
+    band: tuple[ArrayLike, ArrayLike] | None = None,
+    band_label: str = "",
     number: ArrayLike | None = None,
     model: ArrayLike | None = None,
     model_label: str = "model",
     title: str = "",
     mag_label: str = "differential magnitude",
+    width: float = WIDE,
 ) -> "Figure":
     """Draw a light curve, bright at the top; with a model a second panel shows the residuals.
 
     Parameters
     ----------
-    jd_utc_mid, mag, mag_err : array_like, shape (n,)
-        Times (days), magnitudes and their errors, frames in time order. Magnitudes that are NaN are not drawn.
-    left_out : array_like of bool, shape (n,)
-        Points that were rejected: drawn faint as far as they fit, the axes are made for the others.
-    number : array_like of int, shape (n,)
-        Frame numbers, for a second time axis at the top; it is left out where they do not rise with time.
+    jd_utc_mid, mag, mag_err, left_out, band, band_label, number, mag_label
+        As for `draw_light_curve`.
     model : array_like, shape (n,)
         What the curve is compared with: magnitudes at the same times, on the same zero point.
-    model_label, title, mag_label : str
+    model_label, title : str
         Texts.
+    width : float
+        Inches.
 
     Returns
     -------
     Figure
         With a canvas of its own: `figure.savefig(path)` needs no screen.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    t, m = np.asarray(jd_utc_mid, float), np.asarray(mag, float)
-    err = None if mag_err is None else np.asarray(mag_err, float)
-    faint = np.zeros(m.shape, bool) if left_out is None else np.asarray(left_out, bool)
-    day = float(np.floor(np.nanmin(t))) if np.isfinite(t).any() else 0.0
-    drawn = np.isfinite(t) & np.isfinite(m)
-    shown, faint = drawn & ~faint, drawn & faint
-
-    figure = Figure(figsize=(8.0, 5.6 if model is not None else 4.4), dpi=125, layout="constrained")
-    FigureCanvasAgg(figure)
-    if model is None:
-        upper = bottom = figure.add_subplot()
-    else:
-        upper, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2.6, 1.0))
-    _points(upper, t - day, m, err, shown, faint)
-    upper.set_ylabel(mag_label)
+    figure, axes = panels([3.3] if model is None else [3.2, 1.3], width=width)
+    upper, bottom = axes[0], axes[-1]
+    draw_light_curve(
+        upper, jd_utc_mid, mag, mag_err, left_out=left_out, band=band, band_label=band_label, mag_label=mag_label
+    )
     upper.set_title(title, fontsize=11, loc="left")
     if model is not None:
-        line = np.asarray(model, float)
-        upper.plot(t - day, line, color=_MODEL, lw=1.4, zorder=1, label=model_label)
-        _points(bottom, t - day, 1000.0 * (m - line), None if err is None else 1000.0 * err, shown, faint)
-        bottom.axhline(0.0, color=_MODEL, lw=1.4, zorder=1)
-        bottom.set_ylabel("residual, mmag")
-    if model is not None or faint.any():
-        upper.legend(loc="best", fontsize=9, frameon=False, ncols=3)
-    bottom.set_xlabel(f"JD − {day:.0f}, days (UTC, mid-exposure)")
-    if number is not None:
-        _frame_axis(upper, t - day, np.asarray(number, float))
+        t, m, err, faint = _columns(jd_utc_mid, mag, mag_err, left_out)
+        t, line = t - first_day(t), np.asarray(model, float)
+        upper.plot(t, line, color=VERMILLION, lw=1.4, zorder=1, label=model_label)
+        _points(bottom, t, 1000.0 * (m - line), None if err is None else 1000.0 * err, faint)
+        bottom.axhline(0.0, color=VERMILLION, lw=1.4, zorder=1)
+        dress(bottom, ylabel="residual, mmag")
+    if len(upper.get_legend_handles_labels()[0]) > 1:
+        legend(upper, columns=3)
+    _time_and_frames(upper, bottom, jd_utc_mid, number)
     return figure
 
 
-def _points(axes: "Axes", t: Floats, m: Floats, err: Floats | None, shown: Bools, faint: Bools) -> None:
+def _columns(
+    jd_utc_mid: ArrayLike, mag: ArrayLike, mag_err: ArrayLike | None, left_out: ArrayLike | None
+) -> tuple[Floats, Floats, Floats | None, Bools]:
+    t, m = np.asarray(jd_utc_mid, float), np.asarray(mag, float)
+    err = None if mag_err is None else np.asarray(mag_err, float)
+    return t, m, err, np.zeros(m.shape, bool) if left_out is None else np.asarray(left_out, bool)
+
+
+def _points(axes: "Axes", t: Floats, m: Floats, err: Floats | None, faint: Bools) -> "ErrorbarContainer":
     """Draw points with their errors, and faint ones, on an inverted axis made for the former."""
-    axes.errorbar(
+    drawn = np.isfinite(t) & np.isfinite(m)
+    shown, faint = drawn & ~faint, drawn & faint
+    size = marker_size(t.size)
+    container = axes.errorbar(
         t[shown],
         m[shown],
         None if err is None else np.nan_to_num(err[shown]),
         fmt="o",
-        ms=3.2 if shown.sum() < 400 else 1.8,
-        lw=0.8 if shown.sum() < 400 else 0.4,
-        color=_POINTS,
+        ms=size,
+        mew=0.0,
+        lw=0.8 if t.size < 400 else 0.4,
+        color=BLUE,
         zorder=2,
         label="measured",
     )
-    axes.tick_params(direction="in", right=True)
-    axes.grid(color="#DDDDDD", lw=0.5)
-    axes.set_axisbelow(True)
-    if shown.any():
-        reach = 0.0 if err is None else float(np.nanmedian(err[shown]))
-        low, high = float(m[shown].min()) - reach, float(m[shown].max()) + reach
-        margin = 0.06 * (high - low) or 0.01
-        axes.set_ylim(high + margin, low - margin)
-    else:
-        axes.invert_yaxis()
+    for bars in container.lines[2]:
+        bars.set_alpha(0.5)  # what lies behind them counts too
+    brightness_limits(axes, m[shown], reach=0.0 if err is None or not shown.any() else float(np.nanmedian(err[shown])))
     if faint.any():
-        axes.plot(t[faint], m[faint], "o", ms=3.2, mfc="none", mec=_LEFT_OUT, mew=0.8, zorder=1.5, label="left out")
+        axes.plot(
+            t[faint], m[faint], "o", ms=max(size, 2.4), mfc="none", mec=FAINT, mew=0.8, zorder=1.5, label="left out"
+        )
+    return container
 
 
-def _frame_axis(axes: "Axes", t: Floats, number: Floats) -> None:
-    """Give the frames' numbers along the top; nothing where they do not rise with time."""
-    known = np.isfinite(t)
-    t, number = t[known], number[known]
-    if t.size < 2 or np.any(np.diff(t) <= 0) or np.any(np.diff(number) <= 0):
+def _time_and_frames(upper: "Axes", lower: "Axes", jd_utc_mid: ArrayLike, number: ArrayLike | None) -> None:
+    """Label an x axis of time: frame numbers below and time above, or just time below."""
+    jd = np.asarray(jd_utc_mid, float)
+    day = first_day(jd)
+    time = f"JD − {day:.0f}, days (UTC, mid-exposure)"
+    known = np.isfinite(jd)
+    t = jd[known] - day
+    frames = np.empty(0) if number is None else np.asarray(number, float)[known]
+    if frames.size < 2 or np.any(np.diff(t) <= 0) or np.any(np.diff(frames) <= 0):
+        lower.set_xlabel(time)
         return
+    upper.xaxis.tick_top()
+    upper.xaxis.set_label_position("top")
+    upper.set_xlabel(time, labelpad=5)
+    upper.tick_params(axis="x", direction="in", labelsize=9, labeltop=True, labelbottom=False)
+    if lower is not upper:
+        lower.tick_params(axis="x", labelbottom=False)
+    from matplotlib.ticker import MaxNLocator
 
-    def along(given: ArrayLike, xs: Floats, ys: Floats) -> Floats:
-        """Interpolate, and go on with the mean slope beyond the ends, where the axis has its margins."""
-        x = np.asarray(given, float)
-        slope = (ys[-1] - ys[0]) / (xs[-1] - xs[0])
-        outside = np.minimum(x - xs[0], 0.0) + np.maximum(x - xs[-1], 0.0)
-        return np.asarray(np.interp(x, xs, ys) + slope * outside)
-
-    top = axes.secondary_xaxis("top", functions=(lambda x: along(x, t, number), lambda x: along(x, number, t)))
-    top.set_xlabel("frame", fontsize=9, labelpad=5)
-    top.tick_params(direction="in", labelsize=9)
+    below = lower.secondary_xaxis("bottom", functions=(lambda x: along(x, t, frames), lambda x: along(x, frames, t)))
+    below.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    below.tick_params(direction="in")
+    below.set_xlabel("frame")

@@ -78,6 +78,7 @@ ARGUMENTS = {
     ("set",): ("--gain", "2"),
     ("sql",): ("SELECT 1",),
     ("export",): ("out",),
+    ("plot",): ("qc", "--save", "a.png"),
 }
 WITHOUT_PROJECT = {(), ("init",), ("demo",), ("select",), ("reject",), ("accept",)}
 

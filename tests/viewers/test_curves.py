@@ -23,7 +23,10 @@ def test_bright_is_up_and_the_figure_is_readable_at_800_pixels(tmp_path: Path) -
         bottom, top = axes.get_ylim()
         assert bottom > top
     assert upper.get_title(loc="left") == "Ganymed"
-    assert lower.get_xlabel() == "JD − 2455836, days (UTC, mid-exposure)"
+    assert upper.get_xlabel() == "JD − 2455836, days (UTC, mid-exposure)"
+    assert upper.xaxis.get_label_position() == "top"
+    (below,) = lower.child_axes
+    assert below.get_xlabel() == "frame"
     assert upper.get_ylabel() == "differential magnitude"
     assert lower.get_ylabel() == "residual, mmag"
 

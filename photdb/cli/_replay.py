@@ -1,0 +1,213 @@
+"""The history of a project as a shell script that repeats it, from the frames to the same numbers."""
+
+import json
+import os
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from photdb.cli._rules import RULES
+from photdb.errors import PhotdbError
+
+if TYPE_CHECKING:
+    from photdb.store.project import Project
+
+#: Options that say where and how a command works, not what it does.
+_ELSEWHERE: Final = {"project_path", "verbose", "quiet", "n_workers", "scheduler"}
+#: Parameters that decide something before the work begins, and so even if the work does not end.
+_DECIDING: Final = {*RULES, "reference_frame", "apertures", "more", "radii", "annulus"}
+#: Where decisions are kept, and the columns that say when they were made.
+_STAMPS: Final = {
+    "rule": ("created_at", "withdrawn_at"),
+    "aperture": ("created_at", "removed_at"),
+    "source": ("created_at", "removed_at"),
+    "rejection": ("created_at", "withdrawn_at"),
+    "acceptance": ("created_at", "withdrawn_at"),
+    "frame": ("added_at",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A command of the history, and what it left."""
+
+    command: str
+    arguments: list[str]
+    outcome: str | None
+    added: list[str]  # paths of frames
+    decided: bool
+    runs: list[tuple[str, str | None]]  # stages it ran, with their outcomes
+
+
+def script(project: "Project", *, for_others: bool = False) -> str:
+    """Write the session as a POSIX shell script.
+
+    Frames come from the folder `$FRAMES` (where they are now) and go into a new project `$PROJECT`. Commands that
+    failed or were interrupted are comments, unless they had decided something before, which is then repeated.
+
+    Parameters
+    ----------
+    project : Project
+    for_others : bool
+        Do not tell where the frames are here: whoever runs it must say where they are there.
+
+    Raises
+    ------
+    PhotdbError
+        The history does not begin with `photdb init`.
+    """
+    entries = list(_history(project))
+    if not entries or entries[0].command != "init":
+        raise PhotdbError("the project's history does not begin with `photdb init`: it cannot be repeated")
+    versions = project.connection.exec_driver_sql("SELECT DISTINCT version FROM history ORDER BY id").scalars().all()
+    name = project.path.stem
+    lines = [
+        "#!/bin/sh",
+        _comment(f"Repeats the session of {project.path.name}, from its frames to the same numbers."),
+        _comment(f"photdb {', '.join(versions)}. FRAMES and PROJECT can be given in the environment."),
+        "set -eu",
+        "FRAMES=${FRAMES:?is the folder of the frames: give it in the environment}"
+        if for_others
+        else f"FRAMES=${{FRAMES:-{shlex.quote(str(project.frame_folder))}}}",
+        f"PROJECT=${{PROJECT:-{shlex.quote(name + '-again.photdb')}}}",
+        'export PHOTDB_PROJECT="$PROJECT"',
+        "",
+    ]
+    known: set[Path] = set()
+    finished: set[str] = set()  # stages whose options are remembered from a run that ended
+    for entry in entries:
+        if entry.command in ("init", "add"):
+            files = [project.frame_folder / path for path in entry.added]
+            if files:
+                lines.append(_frames_command(entry, project.frame_folder, files, known))
+            known.update(_normal(file) for file in files)
+        else:
+            lines += _command(entry, finished)
+        finished.update(stage for stage, outcome in entry.runs if outcome in (None, "ok"))
+    return "\n".join(lines) + "\n"
+
+
+def _history(project: "Project") -> Iterator[_Entry]:
+    query = project.connection.exec_driver_sql
+    rows = query("SELECT at, command, arguments, outcome FROM history ORDER BY id").all()
+    runs = query("SELECT started_at, stage, outcome FROM stage_run ORDER BY id").all()
+    frames = query("SELECT added_at, path FROM frame ORDER BY number").all()
+    stamps = [
+        at
+        for table, columns in _STAMPS.items()
+        for column in columns
+        for at in query(f"SELECT DISTINCT {column} FROM {table} WHERE {column} IS NOT NULL").scalars()  # noqa: S608
+    ]
+    ends = [row.at for row in rows[1:]] + ["~"]  # after all times
+    for row, end in zip(rows, ends, strict=True):
+        yield _Entry(
+            row.command,
+            json.loads(row.arguments),
+            row.outcome,
+            [path for at, path in frames if row.at <= at < end],
+            any(row.at <= at < end for at in stamps),
+            [(stage, outcome) for at, stage, outcome in runs if row.at <= at < end],
+        )
+
+
+def _command(entry: _Entry, finished: set[str]) -> list[str]:
+    """Write a command, or why it is not repeated."""
+    parts = list(_parts(entry.command, entry.arguments))
+    typed = [word for name, words in parts if name not in _ELSEWHERE for word in words]
+    if entry.outcome in (None, "ok"):
+        return [_line(entry.command, typed)]
+    said = _comment(f"{entry.outcome}: {_line(entry.command, typed)}")
+    own = [outcome for stage, outcome in entry.runs if stage == entry.command]
+    if not entry.decided and not entry.runs:
+        return [said]
+    if any(outcome != "ok" for outcome in own) and (entry.command in finished or "interrupted" not in own):
+        # Of a run that did not end, options are forgotten; what was decided before it is not.
+        deciding = [word for name, words in parts if name in _DECIDING for word in words]
+        return [said, *([_line(entry.command, deciding) + " || true"] if deciding else [])]
+    return [said, _line(entry.command, typed) + " || true"]
+
+
+def _frames_command(entry: _Entry, folder: Path, files: list[Path], known: set[Path]) -> str:
+    """Write `init` or `add`: of folders where these stand for just these frames, else of each frame."""
+    options = [
+        word
+        for name, words in _parts(entry.command, entry.arguments)
+        if name not in _ELSEWHERE and name != "frames"
+        for word in words
+    ]
+    parents = list(dict.fromkeys(file.parent for file in files))
+    given = parents if _listing(parents) - known == {_normal(file) for file in files} else files
+    places = [_place(path, folder) for path in given]
+    break_ = " \\\n    " if len(places) > 3 else " "
+    return break_.join([" ".join(["photdb", entry.command, *map(shlex.quote, options)]), *places])
+
+
+def _place(path: Path, folder: Path) -> str:
+    inside = Path(path).relative_to(folder).as_posix()
+    return '"$FRAMES"' + ("" if inside == "." else "/" + shlex.quote(inside))
+
+
+def _listing(folders: Sequence[Path]) -> set[Path]:
+    from photdb.frames import find_frames
+
+    try:
+        return {_normal(path) for path in find_frames(folders)}
+    except (PhotdbError, OSError):  # gone, or empty by now
+        return set()
+
+
+def _normal(path: Path) -> Path:
+    return Path(os.path.normpath(path))
+
+
+def _line(command: str, arguments: Iterable[str]) -> str:
+    return shlex.join(["photdb", command, *arguments])
+
+
+def _comment(text: str) -> str:
+    """Keep a text in its comment: what follows a line break would be a command."""
+    return "# " + "".join(c if c.isprintable() else " " for c in text)
+
+
+def _parts(name: str, arguments: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """Part arguments as typed into those of each parameter: its name in the code, and its words."""
+    from photdb.cli import cli
+
+    root = click.Context(cli)
+    command = cli.get_command(root, name)
+    waiting = list(arguments)
+    while isinstance(command, click.Group) and waiting:
+        yield "subcommand", waiting[:1]
+        command = command.get_command(root, waiting.pop(0))
+    options: dict[str, Any] = {}
+    positional = "frames"
+    for parameter in command.params if command is not None else []:
+        if isinstance(parameter, click.Option):
+            options |= dict.fromkeys(parameter.opts + parameter.secondary_opts, parameter)
+        else:
+            positional = parameter.name or ""
+    while waiting:
+        word = waiting.pop(0)
+        if word == "--":
+            yield positional, [word, *waiting]
+            return
+        flag, joined = word, False
+        if word.startswith("--") and "=" in word:
+            flag, joined = word.partition("=")[0], True
+        elif len(word) > 2 and word[0] == "-" and word[1] != "-" and word[:2] in options:
+            flag = word[:2]
+            joined = not options[flag].is_flag
+            if not joined and len(word) > 2:  # several flags in one, such as -vq
+                waiting.insert(0, "-" + word[2:])
+                word = flag
+        option = options.get(flag)
+        if option is None:
+            yield positional, [word]
+            continue
+        n_values = 0 if option.is_flag else option.nargs - joined
+        yield option.name or "", [word, *waiting[:n_values]]
+        del waiting[:n_values]
