@@ -85,7 +85,7 @@ def script(project: "Project", *, for_others: bool = False) -> str:
             if files:
                 lines.append(_frames_command(entry, project.frame_folder, files, known))
             known.update(_normal(file) for file in files)
-        else:
+        elif entry.command != "guide":  # what it did stands there as other commands
             lines += _command(entry, finished)
         finished.update(stage for stage, outcome in entry.runs if outcome in (None, "ok"))
     return "\n".join(lines) + "\n"

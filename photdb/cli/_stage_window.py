@@ -1,14 +1,12 @@
 """The windows of `qc`, `shifts`, `check` and `solve`: what they are given of the project, and what is done with it."""
 
-import contextlib
-import os
 import shlex
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from photdb.cli._rules import RULES, print_rejected, set_rules
+from photdb.cli._guide_questions import call
+from photdb.cli._rules import RULES, print_rejected, put_rules
 from photdb.cli.common import Console
 from photdb.errors import PhotdbError
 from photdb.wording import numbers
@@ -23,8 +21,10 @@ if TYPE_CHECKING:
 _REASON = "by hand"
 
 
-def decide_in_window(console: Console, stage: str, *, web: bool) -> None:
+def decide_in_window(console: Console, stage: str, *, web: bool) -> bool:
     """Open the window of a stage, and do what was decided in it, as the commands do that are then in the history.
+
+    Gives whether it was saved, not closed otherwise.
 
     The project is read before and written at the end: no other command has to wait while the window is open.
     """
@@ -36,17 +36,17 @@ def decide_in_window(console: Console, stage: str, *, web: bool) -> None:
     after = show(window, web=web, say=console.say)
     if after is None:
         console.say("Closed: nothing was changed.")
-        return
+        return False
     if after == before:
         console.say("Nothing was changed.")
-        return
+        return True
     with console.reading() as project:
         specs = _specs(project)
     limits = _limit_words(new_limits(before, after, _options()))
-    for change in changes(before, after):
-        console.say(shlex.join(["photdb", change.command, *change.arguments(specs)]))
     if limits:
         console.say(shlex.join(["photdb", stage, *limits]))
+    for change in changes(before, after):
+        console.say(shlex.join(["photdb", change.command, *change.arguments(specs)]))
     for change in changes(before, after):
         _print_change(change, specs)
     regions = _region_words(stage, before, after)
@@ -56,6 +56,7 @@ def decide_in_window(console: Console, stage: str, *, web: bool) -> None:
     else:
         with console.reading() as project:
             print_rejected(console, project, stage)
+    return True
 
 
 def make_window(console: Console, stage: str) -> "CurvesWindow":
@@ -94,35 +95,6 @@ def make_window(console: Console, stage: str) -> "CurvesWindow":
         )
 
 
-def call(console: Console, *words: str) -> int:
-    """Run another command on the same project, as if it were typed; gives its exit code.
-
-    Raises
-    ------
-    ClickException
-        It was refused.
-    """
-    from photdb.cli import cli
-
-    with _project_in_environment(str(console.path())):
-        quiet = ["-q"] if console.verbosity < 0 else []
-        code = cli.main([*words, *quiet], prog_name="photdb", standalone_mode=False)
-    return code if isinstance(code, int) else 0
-
-
-@contextlib.contextmanager
-def _project_in_environment(path: str) -> Iterator[None]:
-    before = os.environ.get("PHOTDB_PROJECT")
-    os.environ["PHOTDB_PROJECT"] = path
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["PHOTDB_PROJECT"]
-        else:
-            os.environ["PHOTDB_PROJECT"] = before
-
-
 def _save(console: Console, stage: str, before: "Choices", after: "Choices") -> None:
     """Write all that was decided but regions, which have frames read anew; all or nothing."""
     from photdb.plots.decisions import read_choices
@@ -138,7 +110,7 @@ def _save(console: Console, stage: str, before: "Choices", after: "Choices") -> 
         specs = _specs(project)
         with project.transaction() as connection:
             if limits:
-                set_rules(project, limits)
+                put_rules(connection, limits)
                 project.record(stage, _limit_words(limits))
             for change in changes(before, after):
                 _do(connection, change)

@@ -129,7 +129,7 @@ class CurvesWindow(Window[c.Choices]):
         self.mark_layer = self.layer(*self._here, self._span, self._live)
 
     def place(self, width: float, height: float) -> None:
-        left, low = 84.0, self.bar + 42
+        left, low = 98.0, self.bar + 42
         if width < NARROW:
             wide = min(0.55 * width, 0.34 * (height - self.bar) / self._aspect)
             tall = wide * self._aspect
