@@ -5,7 +5,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import click
@@ -40,7 +40,8 @@ def command_line(*words: str) -> None:
 def call(console: Console, *words: str) -> None:
     """Run another command on the same project, as if it were typed; raises as `command_line`."""
     with _project_in_environment(str(console.path())):
-        command_line(*words, *(["-q"] if console.verbosity < 0 else []))
+        end = words.index("--") if "--" in words else len(words)
+        command_line(*words[:end], *(["-q"] if console.verbosity < 0 else []), *words[end:])
 
 
 @contextlib.contextmanager
@@ -72,6 +73,31 @@ def ask(question: str) -> str:
     if not sys.stdin.isatty():
         click.echo(line.rstrip("\n"))  # what a terminal would have shown
     return line.strip()
+
+
+def say_refused(error: PhotdbError | click.ClickException) -> None:
+    """Say what is wrong with an answer; how the command is used is no matter here."""
+    text = error.format_message() if isinstance(error, click.ClickException) else str(error)
+    click.echo(f"Error: {text}" + ("" if text.endswith((".", "?")) else "."), err=True)
+
+
+def _answered(question: str, do: Callable[[str], None]) -> str:
+    """Ask until an answer, which may be empty, can be done; gives it."""
+    while True:
+        answer = ask(question)
+        try:
+            do(answer)
+        except (PhotdbError, click.ClickException) as error:
+            say_refused(error)
+        else:
+            return answer
+
+
+def _words(answer: str) -> list[str]:
+    try:
+        return shlex.split(answer)
+    except ValueError:
+        raise PhotdbError(f"{answer!r} has a quotation mark without its pair") from None
 
 
 class Guide:
@@ -137,9 +163,14 @@ class Guide:
 
     def shifts(self) -> None:
         """Compute the shifts: of the whole frame, without parts of it, or of a part."""
-        answer = ask(
-            "Stars of the whole frame (1, or Enter), without parts of it (2 X0 Y0 X1 Y1 …), or of a part (3 X0 Y0 X1 Y1)"
+        _answered(
+            "Stars of the whole frame (1 or Enter), without parts (2 X0 Y0 X1 Y1 …), or of a part (3 X0 Y0 X1 Y1)",
+            self._shifts,
         )
+        self._threshold("shifts", "residual_px", ">", "--max-residual", "Largest residual of a shift in pixels")
+        self._reject_frames("Frames to reject after the shifts; Enter for none")
+
+    def _shifts(self, answer: str) -> None:
         kind, *corners = answer.split() or ["1"]
         boxes = [corners[i : i + 4] for i in range(0, len(corners), 4)]
         if kind == "1" and not corners:
@@ -150,8 +181,6 @@ class Guide:
             self.call("shifts", "--default", "--region", *corners)
         else:
             raise PhotdbError("type 1, or 2 or 3 and corners: X0 Y0 X1 Y1, such as 2 500 380 700 560")
-        self._threshold("shifts", "residual_px", ">", "--max-residual", "Largest residual of a shift in pixels")
-        self._reject_frames("Frames to reject after the shifts; Enter for none")
 
     def select(self) -> None:
         """Select sources in words, until an empty line."""
@@ -159,66 +188,67 @@ class Guide:
             "A line a source: asteroid NAME FRAME X Y FRAME X Y, variable NAME FRAME X Y, reference FRAME X Y,\n"
             "check FRAME X Y, reference auto 7, remove NAME, list. FRAME is a number, first or last; Enter goes on."
         )
-        while answer := ask("select"):
-            try:
-                self._select(shlex.split(answer))
-            except ValueError:
-                click.echo(f"Error: {answer!r} has a quotation mark without its pair", err=True)
-            except PhotdbError as error:
-                click.echo(f"Error: {error}", err=True)
-            except click.ClickException as error:
-                error.show()
+        while _answered("select", self._select):
+            pass
         self.need_sources()
 
     def measure(self) -> None:
         """Measure, in apertures as typed."""
-        answer = ask("Apertures as RADIUS,INNER,OUTER in pixels, such as 3,8,40 4,8,40; Enter for those by the FWHM")
-        words = answer.split()
-        self.call("measure", *(["--apertures", *words] if words else []))
+        _answered(
+            "Apertures as RADIUS,INNER,OUTER in pixels, such as 3,8,40 4,8,40; Enter for those by the FWHM",
+            lambda answer: self.call("measure", *(["--apertures", *answer.split()] if answer else [])),
+        )
 
     def check(self) -> None:
         """Judge the references, until all are fine."""
         self.call("check")
-        while answer := ask("References to drop, such as R1 R3; Enter if all are fine"):
-            for label in shlex.split(answer):
-                self.call("reject", "source", *(["--", label] if label.startswith("-") else [label]))
+        while _answered("References to drop, such as R1 R3; Enter if all are fine", self._drop):
             self.call("check")
+
+    def _drop(self, answer: str) -> None:
+        for label in _words(answer):
+            self.call("reject", "source", *(["--", label] if label.startswith("-") else [label]))
 
     def solve(self) -> None:
         """Solve; leave apertures and frames out, and solve again."""
         self.call("solve")
         while True:
-            apertures = ask("Apertures to reject, such as 9,13,18; Enter for none").split()
-            for aperture in apertures:
-                self.call("reject", "aperture", aperture)
-            words = 0
+            answers = [_answered("Apertures to reject, such as 9,13,18; Enter for none", self._reject_apertures)]
             for target in self._labels("asteroid", "variable"):
-                frames = ask(f"Frames to reject for {target}, such as 283-310 1292-1295; Enter for none").split()
-                words += len(frames)
-                if frames:
-                    self.call("reject", "frames", *frames, f"--source={target}")
-            if not apertures and not words:
+                question = f"Frames to reject for {target}, such as 283-310 1292-1295; Enter for none"
+                answers.append(self._reject_frames(question, f"--source={target}"))
+            if not any(answers):
                 return
             self.call("solve")
 
+    def _reject_apertures(self, answer: str) -> None:
+        for aperture in answer.split():
+            self.call("reject", "aperture", aperture)
+
     def export(self) -> None:
         """Write everything into a folder."""
-        if folder := ask("Folder for the tables of the night; Enter for none"):
-            self.call("export", *(["--", folder] if folder.startswith("-") else [folder]))
+        _answered(
+            "Folder for the tables of the night; Enter for none",
+            lambda folder: self.call("export", "--", folder) if folder else None,
+        )
 
     # --- parts of them ------------------------------------------------------------------------------------------------
     def _threshold(self, stage: str, metric: str, operator: str, option: str, question: str) -> None:
         now = self._one("SELECT value FROM active_rule WHERE metric = ? AND operator = ?", metric, operator)
         keep = "Enter for none" if now is None else f"Enter for {now:g}, none for none"
-        if answer := ask(f"{question}; {keep}"):
-            self.call(stage, option, answer)
+        _answered(f"{question}; {keep}", lambda answer: self.call(stage, option, answer) if answer else None)
 
-    def _reject_frames(self, question: str) -> None:
-        if answer := ask(question):
-            self.call("reject", "frames", *answer.replace(",", " ").split())
+    def _reject_frames(self, question: str, *options: str) -> str:
+        def reject(answer: str) -> None:
+            if words := answer.replace(",", " ").split():
+                self.call("reject", "frames", *words, *options)
 
-    def _select(self, words: list[str]) -> None:
-        role, *rest = words
+        return _answered(question, reject)
+
+    def _select(self, answer: str) -> None:
+        role, *rest = words = _words(answer) or [""]
+        if not role:
+            return
         if role == "list" and not rest:
             self.call("select", "list")
         elif role == "remove" and rest:

@@ -103,11 +103,11 @@ def _window(guide: "Guide", stage: str, *, web: bool) -> None:
 
 
 def _retrying(ask: Callable[[], None]) -> None:
-    """Ask again where an answer was refused, and say why."""
+    """Begin a step again that was refused, and say why."""
+    from photdb.cli._guide_questions import say_refused
+
     while True:
         try:
             return ask()
-        except PhotdbError as error:
-            click.echo(f"Error: {error}", err=True)
-        except click.ClickException as error:
-            error.show()
+        except (PhotdbError, click.ClickException) as error:
+            say_refused(error)
