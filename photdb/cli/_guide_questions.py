@@ -281,6 +281,8 @@ class Guide:
         PhotdbError
             There are not.
         """
+        if self._waiting:
+            raise PhotdbError(f"{next(iter(self._waiting))} needs a position in another frame, far from the first")
         if not self._labels("asteroid", "variable"):
             raise PhotdbError("no target is selected yet: an asteroid, or a variable")
         if not self._labels("reference"):
