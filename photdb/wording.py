@@ -1,6 +1,10 @@
 """How counts and frame numbers are written in what people read."""
 
 from collections.abc import Sequence
+from typing import Final
+
+#: What to say when work ends early.
+KEPT: Final = "what was done is kept, and `photdb run` goes on"
 
 
 def numbers(values: Sequence[int], *, most: int = 8) -> str:

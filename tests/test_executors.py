@@ -307,6 +307,21 @@ def test_the_main_process_works_until_the_pool_is_ready() -> None:
     assert len(set(processes)) == 3
 
 
+def test_a_pool_gets_ready_early_for_many_frames_that_are_to_be_done(
+    night_at: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night, ready = night_at("new"), []
+    monkeypatch.setattr(executors, "prepare", lambda preload: ready.append(preload))
+    night.photdb("qc", "-j", 2)  # few frames
+    monkeypatch.setattr("photdb.cli.common._MANY_FRAMES", N_FRAMES)
+    night.photdb("shifts", "-j", 1)
+    night.photdb("qc", "-j", 2)  # nothing to do
+    assert not ready
+    night.photdb("measure", "-j", 2, code=1)  # no source, but who looks at the file only does not know
+    assert len(ready) == 1
+    assert sorted(path.name for path in night.folder.glob("*.photdb*")) == [night.path.name]
+
+
 # --- options ----------------------------------------------------------------------------------------------------------
 def test_either_processes_or_a_scheduler(night_at: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     night = night_at("new")

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from photdb.algorithms import star_kernels
+from photdb.algorithms import candidate_kernels, shape_kernels
 from photdb.algorithms.background import Background, background
 from photdb.algorithms.median import median
 from photdb.algorithms.shapes import FWHM_PER_SIGMA, MIN_SIGMA_PX, measure_saturated, measure_shapes, stamp_radius
@@ -167,7 +167,7 @@ def detect_stars(
     shapes[~full], sigma = measure_shapes(image, spot_x[~full], spot_y[~full], spot_sky[~full], sigma, n_turns=n_turns)
     if full.any():
         shapes[full] = measure_saturated(image, spot_x[full], spot_y[full], spot_sky[full], sigma, full_adu)
-    good = star_kernels.starlike(
+    good = shape_kernels.starlike(
         shapes,
         full.view(np.uint8),
         _MIN_WIDTH_PX,
@@ -193,7 +193,7 @@ def detect_stars(
     half_trace, half_difference = binning**2 * 0.5 * (xx + yy) - pixel, binning**2 * np.hypot(0.5 * (xx - yy), xy)
     major = np.maximum(half_trace + half_difference, 0.1)
     minor = np.maximum(half_trace - half_difference, 0.05 * major)
-    peak = star_kernels.highest(np.ascontiguousarray(pixels), x, y, max(1, round(0.5 * binning * fwhm)))
+    peak = shape_kernels.highest(np.ascontiguousarray(pixels), x, y, max(1, round(0.5 * binning * fwhm)))
     return Stars(
         x_px=x,
         y_px=y,
@@ -211,7 +211,7 @@ def _candidates(image: Pixels, sky_map: Background, n_sigmas: float, full_adu: f
     """Find the local maxima of an image that are significant over 3 x 3 pixels and not sharper than a star can be."""
     (tiles_y, part_y), (tiles_x, part_x) = sky_map.between(image.shape)
     lowest, highest = _range_of(image.dtype)
-    found = star_kernels.candidates(
+    found = candidate_kernels.candidates(
         image,
         lowest,
         highest,
@@ -247,7 +247,7 @@ def _typical_fwhm(image: Pixels, found: _Candidates, order: Integers, scatter_ad
     if not found.full.all():
         order = order[~found.full[order]]
     best = found[order[_spread(found.x[order], found.y[order], image.shape, 25)]]
-    stamps = star_kernels.cut(image, best.x, best.y, best.sky, _PROFILE_PX) / best.height[:, None, None]
+    stamps = shape_kernels.cut(image, best.x, best.y, best.sky, _PROFILE_PX) / best.height[:, None, None]
     # The median of all stamps needs no bright stars, and neighbours do not enter.
     ordered = np.sort(stamps.reshape(len(stamps), -1), axis=0)
     stack = 0.5 * (ordered[(len(stamps) - 1) // 2] + ordered[len(stamps) // 2])
@@ -284,7 +284,7 @@ def _distinct(image: Pixels, found: _Candidates, fwhm: float, margin: int) -> Bo
     height, width = image.shape
     x, y, reach = found.x, found.y, _REACH_FWHM * fwhm
     inside: Booleans = (x >= margin) & (x < width - margin) & (y >= margin) & (y < height - margin)
-    inside &= ~star_kernels.joined(image, x, y, found.sky, found.height, fwhm, reach, _VALLEY)
+    inside &= ~candidate_kernels.joined(image, x, y, found.sky, found.height, fwhm, reach, _VALLEY)
     return inside
 
 
@@ -294,4 +294,4 @@ def _spread(x: NDArray[Any], y: NDArray[Any], shape: tuple[int, int], n: int) ->
         return np.arange(len(x))
     side = float(np.sqrt(shape[0] * shape[1] / _N_CELLS))
     n_down, n_across = (int(length // side) + 1 for length in shape)
-    return star_kernels.spread(x, y, side, n_across, n_down, n)
+    return candidate_kernels.spread(x, y, side, n_across, n_down, n)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from photdb.algorithms import star_kernels
+from photdb.algorithms import shape_kernels
 
 FWHM_PER_SIGMA: Final = 2.354820045030949
 MIN_SIGMA_PX: Final = 0.9  # narrower windows are not resolved by whole pixels
@@ -60,12 +60,12 @@ def measure_shapes(
     centre is the windowed position of SExtractor. Its error is the least possible where the sky dominates, and 4/3 of
     that where the star does.
     """
-    stamps = star_kernels.cut(image, x, y, sky_adu, stamp_radius(sigma_px))
+    stamps = shape_kernels.cut(image, x, y, sky_adu, stamp_radius(sigma_px))
     widest = 0.5 * stamp_radius(sigma_px)
     dx, dy = np.zeros((2, len(x)))
     sigma = np.full(len(x), sigma_px)
     # The mean in the window lies half-way between its centre and a star as wide as the window.
-    found = star_kernels.windowed(stamps, dx, dy, sigma, n_turns, 2.0, 1.0, MIN_SIGMA_PX, widest)
+    found = shape_kernels.windowed(stamps, dx, dy, sigma, n_turns, 2.0, 1.0, MIN_SIGMA_PX, widest)
     window = float(sigma[0]) if len(x) else sigma_px
     found[np.hypot(dx, dy) > max(2.0, FWHM_PER_SIGMA * window), 1:] = np.nan
     return np.column_stack([x + dx, y + dy, 2.0 * found[:, 0], found[:, 1:]]), window
@@ -79,16 +79,16 @@ def measure_saturated(
     Charge that runs along columns or rows makes several maxima of one star: those from which full pixels lead,
     straight along both axes, to a brighter one have no covariance (NaN).
     """
-    stamps = star_kernels.cut(image, x, y, sky_adu, 3 * stamp_radius(sigma_px))
+    stamps = shape_kernels.cut(image, x, y, sky_adu, 3 * stamp_radius(sigma_px))
     top = (full_adu - sky_adu)[:, None, None]
     area = (stamps > 0.5 * top).reshape(len(stamps), -1).sum(axis=1)
     own = np.maximum(sigma_px, np.sqrt(area / np.pi))
     stamps = np.minimum(stamps, top)
     dx, dy = np.zeros((2, len(x)))
-    star_kernels.windowed(stamps, dx, dy, own, _N_TURNS_FULL, 1.0, np.inf, 0.0, 0.0)
-    found = star_kernels.windowed(stamps, dx, dy, own, 1, 0.0, 0.0, 0.0, 0.0)
+    shape_kernels.windowed(stamps, dx, dy, own, _N_TURNS_FULL, 1.0, np.inf, 0.0, 0.0)
+    found = shape_kernels.windowed(stamps, dx, dy, own, 1, 0.0, 0.0, 0.0, 0.0)
     flux = 2.0 * found[:, 0]
     shapes = np.column_stack([x + dx, y + dy, flux, found[:, 1:]])
-    bled = star_kernels.led_to(image, x, y, x + dx, y + dy, flux, 0.9 * full_adu, _N_STEPS_FULL)
+    bled = shape_kernels.led_to(image, x, y, x + dx, y + dy, flux, 0.9 * full_adu, _N_STEPS_FULL)
     shapes[bled, 3:] = np.nan
     return shapes

@@ -2,6 +2,8 @@
 
 import contextlib
 import functools
+import os
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from photdb.stages.runner import Session
     from photdb.store.project import Project
 
+#: So many are worth a pool of processes, or nearly.
+_MANY_FRAMES = 300
 #: When piped, progress is a line so often.
 _PLAIN_S = 10.0
 
@@ -77,6 +81,30 @@ class Console:
         typed = click.get_current_context().find_root().obj
         with Project.write(self.path(), f"photdb {typed[0]}") as project, project.recorded(typed[0], typed[1:]):
             yield project
+
+    def expect_work(self, workers: int | str | None, table: str) -> None:
+        """Let a pool of processes get ready while this one imports what it needs, if many frames are to be worked on.
+
+        Parameters
+        ----------
+        workers : int or str, optional
+            As for `session`.
+        table : str
+            Which rows the work makes, of each frame some.
+        """
+        if isinstance(workers, str) or (workers or os.cpu_count() or 1) == 1:
+            return
+        # A glance, with no lock and nothing but Python's own: whatever is wrong will be said by who opens it properly.
+        with contextlib.suppress(sqlite3.Error):
+            uri = f"{self.path().absolute().as_uri()}?mode=ro&immutable=1"
+            sql = f"SELECT (SELECT count(*) FROM frame) - (SELECT count(DISTINCT frame_id) FROM {table})"  # noqa: S608
+            with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
+                (n_frames,) = database.execute(sql).fetchone()
+            if n_frames >= _MANY_FRAMES:
+                from photdb.executors import prepare
+                from photdb.stages import NEEDED_BY_WORKERS
+
+                prepare(NEEDED_BY_WORKERS)
 
     @contextlib.contextmanager
     def session(self, workers: int | str | None = None) -> "Iterator[Session]":

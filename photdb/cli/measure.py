@@ -51,6 +51,7 @@ def measure_command(
       photdb measure --apertures 3,8,40 4,8,40 5,8,40
       photdb measure --radii 3:8:0.5 --annulus 12 25
     """
+    console.expect_work(workers, "centroid")
     from photdb.stages.apertures import choose_apertures
     from photdb.stages.runner import run
     from photdb.store.arrays import read_apertures

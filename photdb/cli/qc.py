@@ -59,6 +59,7 @@ def qc_command(
     Example:
       photdb qc --min-range 8000 --max-nonuniformity 2
     """
+    console.expect_work(workers, "frame_quality")
     from photdb.stages.qc import check_region
     from photdb.stages.runner import run
     from photdb.store.connection import driver

@@ -64,6 +64,7 @@ def shifts_command(
     Example:
       photdb shifts --exclude 500 380 700 560 --max-residual 0.5
     """
+    console.expect_work(workers, "shift")
     from photdb.stages.qc import check_region
     from photdb.stages.runner import run
     from photdb.stages.shifts import set_reference_frame

@@ -13,12 +13,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from types import TracebackType
-from typing import Any, Self, TypeVar
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from photdb.errors import PhotdbError
-from photdb.executors.cluster import KEPT, Cluster
+from photdb.wording import KEPT
+
+if TYPE_CHECKING:
+    from photdb.executors.cluster import Cluster
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -56,12 +57,6 @@ class Workers:
         self._cluster: Cluster | None = None
         self._starts: list[Future[Any]] = []  # what the processes of a pool do first
         _keep_freed_memory()
-
-    def prepare(self, estimate_s: float) -> None:
-        """Let a pool get ready for so much work, while this process still reads what the work is."""
-        if self.scheduler is None and self._executor is None and self.n_workers > 1 and estimate_s >= POOL_START_S:
-            with _calm():
-                _context(self._preload)
 
     def run(
         self, function: Callable[[Task], Result], tasks: Sequence[Task], *, estimate_s: float = 0.0
@@ -164,6 +159,8 @@ class Workers:
         if self.scheduler is None:
             self._executor, self._starts = _pool(self.n_workers, self._preload)
             return
+        from photdb.executors.cluster import Cluster  # asyncio takes a while to import
+
         self._executor = self._cluster = Cluster(self.scheduler)
         self.n_workers = self._cluster.n_threads()
 
@@ -182,6 +179,12 @@ class Workers:
 
 
 # --- a pool of processes ----------------------------------------------------------------------------------------------
+def prepare(preload: Sequence[str]) -> None:
+    """Let a pool get ready, while this process still imports and reads what the work is."""
+    with _calm():
+        _context(list(preload))
+
+
 def _pool(n_workers: int, preload: list[str]) -> tuple[Executor, list[Future[Any]]]:
     with _calm():
         pool = ProcessPoolExecutor(n_workers, mp_context=_context(preload), initializer=_start_worker)
@@ -247,4 +250,6 @@ def _keep_freed_memory() -> None:
     glibc raises its threshold for this to the largest block ever freed. Without it page faults take up to half the
     time of numpy's temporaries; other C libraries do as they did.
     """
+    import numpy as np
+
     np.empty(16 << 20, np.uint8)

@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 
 from photdb import __version__
 from photdb.errors import PhotdbError
+from photdb.wording import KEPT
 
 Result = TypeVar("Result")
 
 #: How long to wait for a scheduler and for its first worker.
 CONNECT_S = 10.0
-KEPT = "what was done is kept, and `photdb run` goes on"
 
 
 class Cluster(Executor):

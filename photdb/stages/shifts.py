@@ -96,7 +96,6 @@ def run(project: Project, plan: Plan, session: Session) -> None:
         No frame has stars enough to be the reference frame.
     """
     estimate = len(plan.work) * _S_PER_FRAME
-    session.workers.prepare(estimate)
     from photdb.algorithms.registration import Batch, register_batch
 
     connection = project.connection

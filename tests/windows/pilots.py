@@ -7,6 +7,7 @@ are pixels of the window from its upper left corner.
 import asyncio
 import base64
 import contextlib
+import importlib.util
 import io
 import itertools
 import json
@@ -141,6 +142,8 @@ class Desktop(Pilot):
     """A screen that nobody sees, without a window manager: the window is at its upper left corner."""
 
     def __init__(self) -> None:
+        if importlib.util.find_spec("_tkinter") is None:
+            pytest.skip("this Python has no Tk: see .ci/run for the packages that tests of windows need")
         self._xdotool = need("xdotool")
         out, into = os.pipe()
         # By itself a server starts anew, with all buttons up, whenever its last client leaves.

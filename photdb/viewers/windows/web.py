@@ -60,6 +60,9 @@ _EVENTS: Final = {
 #: Pixels above which a picture of something in motion is sent with a loss, and the seconds until it is sent without.
 _LARGE: Final = 60_000
 _SHARPEN_S: Final = 0.25
+#: How long a window without a terminal and without a page is kept, and how often it is looked after.
+_ALONE_S: Final = 12 * 3600.0
+_LOOK_S: Final = 60.0
 
 
 class _Canvas(FigureCanvasWebAggCore):
@@ -252,7 +255,7 @@ async def _serve(window: Window[Any], say: Callable[[str], None]) -> None:
     say(f"From another machine, forward the port first:  ssh -L {port}:127.0.0.1:{port} {user or 'USER'}@{host}")
     say("Save or Enter in the window saves; Ctrl-C here closes it without saving.")
     try:
-        with _outliving_the_terminal():
+        with _outliving_the_terminal(window, manager):
             await done.wait()
     finally:
         window.cancel()
@@ -266,13 +269,25 @@ async def _serve(window: Window[Any], say: Callable[[str], None]) -> None:
 
 
 @contextlib.contextmanager
-def _outliving_the_terminal() -> Iterator[None]:
-    """Keep what was clicked where an ssh connection breaks, and with it the terminal: the page finds it again."""
+def _outliving_the_terminal(window: Window[Any], manager: _Manager) -> Iterator[None]:
+    """Keep what was clicked where an ssh connection breaks, and with it the terminal: the page finds it again.
+
+    Without a page, and nobody at a terminal, it ends by itself.
+    """
     if sys.platform == "win32":
         yield
         return
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    loop = asyncio.get_running_loop()
+
+    def look(left_s: float) -> None:
+        left_s = _ALONE_S if manager.web_sockets else left_s - _LOOK_S
+        if left_s <= 0:
+            window.cancel()
+        else:
+            loop.call_later(_LOOK_S, look, left_s)
+
+    loop.add_signal_handler(signal.SIGHUP, look, _ALONE_S)
     try:
         yield
     finally:
-        signal.signal(signal.SIGHUP, before)
+        loop.remove_signal_handler(signal.SIGHUP)

@@ -1,12 +1,13 @@
 """A window in a browser: for nobody else, without losing anything, and done when it is done."""
 
+import signal
 import urllib.error
 import urllib.request
 from urllib.parse import urlsplit
 
 import pytest
 from pilots import until
-from test_select import Plan
+from plan import Plan
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.ioloop import IOLoop
 from tornado.websocket import websocket_connect
@@ -106,6 +107,8 @@ def test_a_lost_connection_keeps_everything_and_saves_nothing(served, browser):
     second.evaluate("socket.close(); 1")  # as if the net were gone for a moment
     until(lambda: "connection is lost" in second.note(), "a word about it")
     until(lambda: second.note() == "", "the connection again")
+    process.process.send_signal(signal.SIGHUP)  # as if the terminal were gone, too
+    second.settled()
     assert process.process.poll() is None
     assert night.path.read_bytes() == before
     second.click(*plan.button("Save"))

@@ -4,44 +4,12 @@ import json
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from nights import DECISIONS, N_FRAMES, Night
+import pytest
+from nights import DECISIONS, N_FRAMES
 from pilots import SIZE, Browser, Pilot, until
-
-from photdb.cli._select_window import make_window
-from photdb.cli.common import Console
-from photdb.viewers.windows.parts import ROW
+from plan import Plan
 
 FIVE = ("R1", "R2", "R3", "R4", "C1")
-
-
-class Plan:
-    """Where things are in a window that shows the whole frame: as a person sees it, from the window's own layout."""
-
-    def __init__(self, night: Night) -> None:
-        self.window: Any = make_window(Console(str(night.path), 0), 0)
-        figure = Figure(figsize=(SIZE[0] / 100, SIZE[1] / 100), dpi=100)
-        FigureCanvasAgg(figure)
-        self.window.start(figure, lambda: None)
-        self.night = night
-
-    def star(self, label: str, number: int) -> tuple[float, float]:
-        """Give where a source of the truth is on the window while a frame is shown."""
-        i = self.window.night.place(number)
-        at = self.window.night.to_reference(i, [self.night.place(label, number)])[0]
-        x, y = self.window.view.axes.transData.transform(at)
-        return float(x), SIZE[1] - float(y)
-
-    def bar(self, number: int) -> tuple[float, float]:
-        """Give where a frame is on the bar."""
-        x, y = self.window.scrub.axes.transData.transform((self.window.night.place(number), 0.5))
-        return float(x), SIZE[1] - float(y)
-
-    def button(self, text: str) -> tuple[float, float]:
-        """Give the middle of a button."""
-        found = next(b for b in self.window._buttons if b.text == text)
-        return found._box.get_x() + found._box.get_width() / 2, SIZE[1] - ROW / 2 - 2
 
 
 def go_to(pilot: Pilot, number: int) -> None:
@@ -145,3 +113,110 @@ def test_sources_there_are_are_changed_named_and_taken_out(night_at, window):
     assert roles == {**targets, "C1": "check", "R1": "check", "north": "reference", "R4": "reference"}
     commands = [json.loads(a)[:2] for (a,) in night.rows("SELECT arguments FROM history ORDER BY id DESC LIMIT 4")]
     assert commands[::-1][:2] == [["remove", "R2"], ["remove", "R3"]]
+
+
+def test_what_speaks_against_a_choice_is_said_at_once(night_at, window):
+    """Read off the window itself: the line in the bar is red."""
+    night = night_at("selected")
+    night.photdb("select", "remove", "R1", "V1")
+    process, pilot = window(night, "select")
+    plan = Plan(night)
+    pilot.key("r")
+    pilot.click(*plan.star("V1", plan.window.number), 3)
+    assert not warned(pilot)
+    pilot.click(*plan.star("R2", plan.window.number), 3)  # is a reference already
+    assert warned(pilot)
+    pilot.click(*plan.star("V1", plan.window.number), 3)
+    assert warned(pilot)
+    pilot.key("Escape")
+    process.ends()
+
+
+def warned(pilot: Pilot) -> bool:
+    """Tell whether the bar says something in red."""
+    bar = pilot.settled()[-80:, :600].astype(int)
+    return bool((np.abs(bar - (176, 0, 32)).max(axis=-1) < 40).sum() > 40)
+
+
+def test_proposals_are_accepted_and_dropped(night_at, window):
+    night = night_at("selected")
+    night.photdb("select", "remove", "R1", "R2", "R3", "R4")
+    process, pilot = window(night, "select", "--auto", 3)
+    plan = Plan(night)
+    proposed = [(a.x_px, a.y_px) for a in plan.window._propose(plan.window.state, 3)]
+    assert len(proposed) == 3
+    number = plan.window.number  # they are in the reference frame, which is shown
+    places = [plan.pixel(number, x, y) for x, y in proposed]
+    pilot.move(*places[0])
+    pilot.key("d")
+    pilot.click(*places[2], 3)
+    pilot.key("P")
+    pilot.key("Return")
+    process.ends()
+    rows = night.rows(
+        "SELECT s.label, x_px, y_px FROM source s JOIN source_anchor a ON a.source_id = s.id"
+        " WHERE role = 'reference' AND removed_at IS NULL ORDER BY s.label"
+    )
+    assert [label for label, _, _ in rows] == ["R1", "R2"]
+    for (_, *at), expected in zip(rows, (proposed[2], proposed[1]), strict=True):
+        assert np.hypot(*np.subtract(at, expected)) < 0.01
+
+
+def test_the_project_changed_meanwhile_is_not_written(night_at, window):
+    night = night_at("selected")
+    process, pilot = window(night, "select")
+    plan = Plan(night)
+    pilot.move(*plan.star("R3", plan.window.number))
+    pilot.key("d")
+    pilot.settled()
+    night.photdb("select", "remove", "R4")
+    pilot.key("Return")
+    assert warned(pilot)
+    assert process.process.poll() is None
+    pilot.key("Escape")
+    process.ends()
+    assert night.one("SELECT count(*) FROM source WHERE label = 'R3' AND removed_at IS NULL") == 1
+
+
+def test_an_asteroid_is_found_by_blinking_and_zooming(night_at, window):
+    """Blinking shows two frames in turn, with stars in one place; a drag and the wheel move what is shown."""
+    night = night_at("shifted")
+    process, pilot = window(night, "select")
+    plan = Plan(night)
+    pilot.move(5, SIZE[1] - 5)
+    pilot.key("Home")
+    first = pilot.settled()
+    pilot.key("m")
+    pilot.key("End")
+    last = pilot.settled()
+    box = around(plan.star("R1", 1))
+    moving = around(plan.star("Ganymed", 1))
+    assert brightness(first[box]) == pytest.approx(brightness(last[box]), rel=0.1)  # the star stays
+    assert brightness(first[moving]) > 2 * brightness(last[moving])  # the asteroid has gone
+    pilot.key("b")
+    seen = set()
+    until(lambda: seen.add(brightness(pilot.look()[moving]) > 1.5 * brightness(last[moving])) or len(seen) == 2, "both")
+    pilot.key("b")
+    whole = pilot.settled()
+    x, y = plan.star("R1", 1)
+    pilot.wheel(x, y, 4)
+    zoomed = pilot.settled()
+    assert brightness(zoomed[box]) > 1.5 * brightness(whole[box])  # it stays under the mouse, larger
+    pilot.drag((x, y), (x + 150, y + 60))
+    dragged = pilot.settled()
+    assert brightness(dragged[around((x + 150, y + 60))]) > 1.5 * brightness(whole[box])
+    pilot.key("w")
+    pilot.move(5, SIZE[1] - 5)
+    assert (pilot.settled()[:600, :900] == whole[:600, :900]).mean() > 0.99
+    pilot.key("Escape")
+    process.ends()
+
+
+def around(place: tuple[float, float], half: int = 20) -> tuple[slice, slice]:
+    x, y = round(place[0]), round(place[1])
+    return slice(y - half, y + half), slice(x - half, x + half)
+
+
+def brightness(pixels: Any) -> float:
+    """Count pixels that are as bright as stars."""
+    return float((pixels.min(axis=-1) > 150).sum())

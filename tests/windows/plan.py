@@ -1,0 +1,43 @@
+"""Where things are in the window of `select`: told by a window of the same size that nobody sees."""
+
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from nights import Night
+from pilots import SIZE
+
+from photdb.cli._select_window import make_window
+from photdb.cli.common import Console
+from photdb.viewers.windows.parts import ROW
+
+
+class Plan:
+    """Where things are in a window that shows the whole frame: as a person sees it, from the window's own layout."""
+
+    def __init__(self, night: Night) -> None:
+        self.window: Any = make_window(Console(str(night.path), 0), 0)
+        figure = Figure(figsize=(SIZE[0] / 100, SIZE[1] / 100), dpi=100)
+        FigureCanvasAgg(figure)
+        self.window.start(figure, lambda: None)
+        self.night = night
+
+    def star(self, label: str, number: int) -> tuple[float, float]:
+        """Give where a source of the truth is on the window while a frame is shown."""
+        return self.pixel(number, *self.night.place(label, number))
+
+    def pixel(self, number: int, x: float, y: float) -> tuple[float, float]:
+        """Give where a place of a frame is on the window while that frame is shown."""
+        at = self.window.night.to_reference(self.window.night.place(number), [(x, y)])[0]
+        across, up = self.window.view.axes.transData.transform(at)
+        return float(across), SIZE[1] - float(up)
+
+    def bar(self, number: int) -> tuple[float, float]:
+        """Give where a frame is on the bar."""
+        x, y = self.window.scrub.axes.transData.transform((self.window.night.place(number), 0.5))
+        return float(x), SIZE[1] - float(y)
+
+    def button(self, text: str) -> tuple[float, float]:
+        """Give the middle of a button."""
+        found = next(b for b in self.window._buttons if b.text == text)
+        return found._box.get_x() + found._box.get_width() / 2, SIZE[1] - ROW / 2 - 2
