@@ -1,6 +1,7 @@
 """A window that shows curves along the frames of a night, with a picture of one frame beside them."""
 
 import contextlib
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -106,6 +107,7 @@ class CurvesWindow(Window[c.Choices]):
         edge = max(1.0, 0.015 * np.ptp(n)) if n.size else 1.0
         self._whole_x = (n.min(initial=0) - edge, n.max(initial=1) + edge)
         self.panels[0].set_xlim(*self._whole_x)
+        self.whole_numbers()
         self._aspect = 0.8  # of frames, height over width
         with contextlib.suppress(PhotdbError):  # said when it is to be shown
             tall, wide = self.album.get(self.i).pixels.shape
@@ -127,6 +129,12 @@ class CurvesWindow(Window[c.Choices]):
             line.set_transform(panel.get_xaxis_transform())
             line.set_clip_path(panel.patch)
         self.mark_layer = self.layer(*self._here, self._span, self._live)
+
+    def whole_numbers(self) -> None:
+        """Have whole frames below the curves."""
+        from matplotlib.ticker import MaxNLocator
+
+        self.panels[0].xaxis.set_major_locator(MaxNLocator(9, integer=True))
 
     def place(self, width: float, height: float) -> None:
         left, low = 98.0, self.bar + 42
@@ -181,7 +189,9 @@ class CurvesWindow(Window[c.Choices]):
             self.picture.set_ylim(self.frame_height - 0.5 - box.height * scale, self.frame_height - 0.5)
         state = "left out" if self.is_out(self.i) else "accepted"
         self._head.text = f"frame {self.number}, {self._problem or state}\n{self.about(self.i)}"
-        self._list.text = "\n".join(self.lines())
+        room = max(16, int((self.extent[0] - self._list.x / self.unit) / 6.6))
+        wrapped = [textwrap.wrap(line, room, subsequent_indent="   ") or [""] for line in self.lines()]
+        self._list.text = "\n".join(part for parts in wrapped for part in parts)
         self._show_regions()
         for line in self._here:
             line.set_data([self.number] * 2, [0, 1])

@@ -50,6 +50,8 @@ class LimitsWindow(CurvesWindow):
                     self._pairs.append((n, kept, faint, x, y))
                     for line in (kept, faint):
                         self.layers.add(self.curve_layer, line)
+            if panel.get_autoscaley_on():
+                panel.margins(y=0.12)
             panel.autoscale(False)
         self._lines, self._tabs = [], []
         self._dragged: tuple[Handle, float | None] | None = None

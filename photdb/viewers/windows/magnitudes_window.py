@@ -16,7 +16,7 @@ from photdb.viewers.style import FAINT, points
 from photdb.viewers.windows import choices as c
 from photdb.viewers.windows.curves_window import CurvesWindow
 from photdb.viewers.windows.field_view import STYLE
-from photdb.viewers.windows.parts import Key
+from photdb.viewers.windows.parts import NARROW, Key
 from photdb.viewers.windows.quick_text import QuickText
 from photdb.wording import count, numbers
 
@@ -77,6 +77,7 @@ class MagnitudeWindow(CurvesWindow):
         for panel in self.panels[:-1]:
             panel.tick_params(labelbottom=False)
         self.panels[0].set_xlim(low, high)
+        self.whole_numbers()
         self.redraw()
 
     def marked(self) -> Sequence[int]:
@@ -239,9 +240,9 @@ class AperturesWindow(MagnitudeWindow):
         upper.legend(
             handles=shown,
             loc="lower center",
-            ncols=8,
+            ncols=8 if self.extent[0] >= NARROW else 4,
             fontsize=8,
-            markerscale=2.0,
+            markerscale=2.0 if number.size >= 150 else 1.2,
             handletextpad=0.2,
             columnspacing=1.0,
         )

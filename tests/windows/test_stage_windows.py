@@ -12,7 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from nights import DECISIONS, N_FRAMES, Night
 from pilots import ROOT, SIZE, Browser, until
-from test_select import Plan, select_five
+from plan import Plan
+from test_select_window import select_five
 
 from photdb.cli._stage_window import make_window
 from photdb.cli.common import Console
@@ -119,7 +120,7 @@ def test_thresholds_spans_points_and_regions_of_qc_and_shifts(night_at, window, 
     x, y = plan.edge(2, top=True)
     pilot.drag((x, y), (x, y + 6))
     pilot.drag((x, y + 6), (x, y - 12))  # back beyond the edge: no rule
-    pilot.click(*plan.at(1, 6, 0))  # a frame that was rejected in the other window: only shown, as no point is there
+    pilot.click(*plan.at(0, 6, 3))  # a frame that was rejected in the other window: only shown, as no point is there
     pilot.key("x")  # taken back
     pilot.save(pictures / f"shifts-{type(pilot).__name__}.png")
     pilot.key("Return")
