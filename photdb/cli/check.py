@@ -2,7 +2,8 @@
 
 import click
 
-from photdb.cli.common import Console, console_options, fixed, mmag, say_unknown_gain, table, window_options
+from photdb.cli._window_options import window_options
+from photdb.cli.common import Console, console_options, fixed, mmag, say_unknown_gain, table
 from photdb.errors import PhotdbError
 
 

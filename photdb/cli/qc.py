@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from photdb.cli._rules import print_rejected, rule_options, set_rules
+from photdb.cli._window_options import window_options
 from photdb.cli.common import (
     Console,
     console_options,
@@ -12,7 +13,6 @@ from photdb.cli.common import (
     fixed,
     stage_options,
     table,
-    window_options,
     workers_options,
 )
 

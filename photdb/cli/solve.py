@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from photdb.cli._window_options import window_options
 from photdb.cli.common import (
     Console,
     console_options,
@@ -12,7 +13,6 @@ from photdb.cli.common import (
     say_unknown_gain,
     stage_options,
     table,
-    window_options,
 )
 from photdb.errors import PhotdbError
 from photdb.wording import count

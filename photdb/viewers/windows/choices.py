@@ -11,7 +11,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from photdb.errors import PhotdbError
 from photdb.viewers.quality import Rule
+from photdb.wording import numbers
 
 Bools = NDArray[np.bool_]
 #: What a rejection leaves out: a frame by its number, a source by its label, an aperture by its id; None: all.
@@ -225,3 +227,30 @@ def rectangle(x0: Any, y0: Any, x1: Any, y1: Any, width: int, height: int) -> Re
         int(min(max(round(right), 0), width - 1)),
         int(min(max(round(top), 0), height - 1)),
     )
+
+
+def outline(box: Rectangle) -> list[tuple[int, int]]:
+    """Give the corners of a rectangle, the first one again at the end."""
+    x0, y0, x1, y1 = box
+    return [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]
+
+
+def typed_frames(text: str, facts: Facts) -> list[int]:
+    """Read frames as typed: `17 283-310`.
+
+    Raises
+    ------
+    PhotdbError
+        There are no such frames.
+    """
+    found: list[int] = []
+    known = set(facts.number.tolist())
+    for word in text.replace(",", " ").split():
+        first, _, last = word.partition("-")
+        ends = [int(end) if end.isdecimal() else -1 for end in (first, last or first)]
+        if not known.issuperset(ends) or ends[0] > ends[1]:
+            raise PhotdbError(f"{word} is no frame nor interval: the frames are {numbers(sorted(known))}")
+        found += sorted(n for n in known if ends[0] <= n <= ends[1])
+    if not found:
+        raise PhotdbError("no frame was typed")
+    return found

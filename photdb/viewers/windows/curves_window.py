@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 #: How near the mouse must be to what it takes hold of, hundredths of an inch.
 REACH: Final = 9.0
 REJECT: Final = "#C00000"
+_EXCLUDED: Final = "#F0A000"
+_REGION: Final = "#2ECC71"
 
 
 class CurvesWindow(Window[c.Choices]):
@@ -192,7 +194,10 @@ class CurvesWindow(Window[c.Choices]):
         room = max(16, int((self.extent[0] - self._list.x / self.unit) / 6.6))
         wrapped = [textwrap.wrap(line, room, subsequent_indent="   ") or [""] for line in self.lines()]
         self._list.text = "\n".join(part for parts in wrapped for part in parts)
-        self._show_regions()
+        boxes = [(box, _EXCLUDED) for box in self.state.exclude]
+        boxes += [(self.state.region, _REGION)] if self.state.region else []
+        self._regions.set_segments([c.outline(box) for box, _ in boxes])
+        self._regions.set_color([color for _, color in boxes])
         for line in self._here:
             line.set_data([self.number] * 2, [0, 1])
         self.redraw(self._side_layer)
@@ -201,14 +206,6 @@ class CurvesWindow(Window[c.Choices]):
         """Give a line about a frame."""
         jd = self.facts.jd_utc_mid[i]
         return f"JD {jd:.5f}" if np.isfinite(jd) else "no time"
-
-    def _show_regions(self) -> None:
-        boxes = [(box, "#F0A000") for box in self.state.exclude]
-        boxes += [(self.state.region, "#2ECC71")] if self.state.region else []
-        self._regions.set_segments(
-            [[(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)] for (x0, y0, x1, y1), _ in boxes]
-        )
-        self._regions.set_color([color for _, color in boxes])
 
     # --- the mouse ----------------------------------------------------------------------------------------------------
     def mouse_help(self) -> Sequence[tuple[str, str]]:
@@ -277,7 +274,6 @@ class CurvesWindow(Window[c.Choices]):
         if event.inaxes not in self.panels or event.xdata is None:
             return None
         start, pressed, axes = float(event.xdata), event, self.panels[0]
-        first = int(np.searchsorted(np.sort(self.facts.number), start))
 
         def drag(event: "MouseEvent") -> None:
             x = float(axes.transData.inverted().transform((event.x, 0))[0])
@@ -293,7 +289,7 @@ class CurvesWindow(Window[c.Choices]):
                 self.change(self.leave_out(inside, pressed))
                 self.say(f"{count(len(inside), 'frame')} rejected: {numbers(inside)}.")
 
-        return drag if first >= 0 else None
+        return drag
 
     def show_live(self, text: str, event: "MouseEvent") -> None:
         """Show a text beside the mouse, or none."""
@@ -335,28 +331,14 @@ class CurvesWindow(Window[c.Choices]):
         self.go_to(int(np.clip(self.i + n, 0, self.facts.number.size - 1)))
 
     def _ask_frame(self) -> None:
-        self.ask("Frame", "", lambda text: self.go_to(self.facts.place(*self._typed_frames(text)[:1])))
+        self.ask("Frame", "", lambda text: self.go_to(self.facts.place(c.typed_frames(text, self.facts)[0])))
 
     def _ask_frames(self) -> None:
         def reject(text: str) -> None:
             if text.strip():
-                self.change(self.leave_out(self._typed_frames(text)))
+                self.change(self.leave_out(c.typed_frames(text, self.facts)))
 
         self.ask("Reject frames", "", reject)
-
-    def _typed_frames(self, text: str) -> list[int]:
-        """Read frames as typed: `17 283-310`."""
-        found: list[int] = []
-        known = set(self.facts.number.tolist())
-        for word in text.replace(",", " ").split():
-            first, _, last = word.partition("-")
-            ends = [int(end) if end.isdecimal() else -1 for end in (first, last or first)]
-            if not known.issuperset(ends) or ends[0] > ends[1]:
-                raise PhotdbError(f"{word} is no frame nor interval: the frames are {numbers(sorted(known))}")
-            found += sorted(n for n in known if ends[0] <= n <= ends[1])
-        if not found:
-            raise PhotdbError("no frame was typed")
-        return found
 
     def _swap_stretch(self) -> None:
         now = self.image.stretch

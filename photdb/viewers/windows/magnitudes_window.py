@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.artist import Artist
 from numpy.typing import NDArray
 
 from photdb.algorithms.noise import noise, smoother
@@ -15,9 +14,8 @@ from photdb.viewers.references import ReferenceCurves, draw_references, offsets
 from photdb.viewers.style import FAINT, points
 from photdb.viewers.windows import choices as c
 from photdb.viewers.windows.curves_window import CurvesWindow
-from photdb.viewers.windows.field_view import STYLE
 from photdb.viewers.windows.parts import NARROW, Key
-from photdb.viewers.windows.quick_text import QuickText
+from photdb.viewers.windows.source_marks import SourceMarks
 from photdb.wording import count, numbers
 
 if TYPE_CHECKING:
@@ -66,7 +64,7 @@ class MagnitudeWindow(CurvesWindow):
 
     def build(self) -> None:
         super().build()
-        self._marks = _Marks(self)
+        self._marks = SourceMarks(self)
         self.layers.add(self.curve_layer + 1, self._marks)
 
     def show(self) -> None:
@@ -318,35 +316,3 @@ def _noise(mag: Floats, jd: Floats) -> float:
     if there.sum() < 3:
         return float("nan")
     return float(noise(mag[there][None], smoother(jd[there], window=7, degree=2))[0])
-
-
-class _Marks(Artist):
-    """Circles around sources in the frame that is shown, with their names."""
-
-    def __init__(self, window: MagnitudeWindow) -> None:
-        super().__init__()
-        self.set_figure(window.figure)
-        self._window = window
-
-    def draw(self, renderer: Any) -> None:
-        """Draw those that are known in this frame."""
-        from matplotlib.patches import Circle
-
-        window = self._window
-        if window.image.shot is None:
-            return
-        box = window.picture.bbox
-        for k in window.marked():
-            x, y = window.picture.transData.transform(window.m.xy_px[window.i, k])
-            if not (np.isfinite(x) and box.contains(x, y)):
-                continue
-            dropped = c.is_out(window.state, window.m.sources[k], None)
-            color = "#CCCCCC" if dropped else STYLE[window.m.roles[k]][1 + window.image.stretch.inverted]
-            circle = Circle((x, y), 6.0 * window.unit, fill=False, ec=color, lw=1.5)
-            circle.set_figure(window.figure)
-            circle.draw(renderer)
-            text = QuickText(
-                window.figure, size=8.5, color=color, outline="white" if window.image.stretch.inverted else "black"
-            )
-            text.text, text.x, text.y = window.m.sources[k], x + 8 * window.unit, y + 6 * window.unit
-            text.draw(renderer, within=box)
