@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class SourceMarks(Artist):
     """Circles around sources in the frame that is shown, with their names."""
 
-    def __init__(self, window: MagnitudeWindow) -> None:
+    def __init__(self, window: "MagnitudeWindow") -> None:
         super().__init__()
         self.set_figure(window.figure)
         self._window = window
