@@ -245,7 +245,7 @@ class AperturesWindow(MagnitudeWindow):
             columnspacing=1.0,
         )
         self._points = (np.tile(number, 2), np.concatenate([mag[p], everything[p]]))
-        self._noise = [_noise(curve, jd) for curve in mag]
+        self._noise = _noises(mag, jd)
 
     def show(self) -> None:
         super().show()
@@ -310,9 +310,13 @@ class AperturesWindow(MagnitudeWindow):
         return replace(self.state, rejected=self.state.rejected - scopes)
 
 
-def _noise(mag: Floats, jd: Floats) -> float:
-    """Give the noise of a curve, mag; NaN where it has too few points."""
-    there = np.isfinite(mag) & np.isfinite(jd)
-    if there.sum() < 3:
-        return float("nan")
-    return float(noise(mag[there][None], smoother(jd[there], window=7, degree=2))[0])
+def _noises(curves: Floats, jd: Floats) -> list[float]:
+    """Give the noise of curves (p, n), mag; NaN where one has too few points."""
+    smoothers, out = {}, []
+    for mag in curves:
+        there = np.isfinite(mag) & np.isfinite(jd)
+        key = there.tobytes()
+        if there.sum() >= 3 and key not in smoothers:  # the same frames in most apertures
+            smoothers[key] = smoother(jd[there], window=7, degree=2)
+        out.append(float(noise(mag[there][None], smoothers[key])[0]) if key in smoothers else float("nan"))
+    return out
