@@ -233,3 +233,36 @@ def test_what_is_decided_meanwhile_is_not_overwritten(night_at, window):
     pilot.key("Return")
     assert "n_stars < 25 rejects" in process.ends()
     assert commands(night)[-1] == ["qc", "--min-stars", "25"]
+
+
+def test_the_guide_goes_from_window_to_window(night_at, command, desktop):
+    """Enter goes on to the next, Escape leaves; then it opens the window that was left."""
+    night = night_at("new")
+
+    def guide():
+        return command(night, "guide", DISPLAY=desktop.display, MPLBACKEND="TkAgg")
+
+    def opened(process, stage):
+        until(lambda: process.process.poll() is not None or f"== {stage} ==" in process.said(), stage)
+        until(lambda: process.process.poll() is not None or desktop.is_open(), "the window")
+        assert process.process.poll() is None, process.said()
+        desktop.settled()
+
+    process = guide()
+    opened(process, "qc")
+    plan = StagePlan(night, "qc")
+    desktop.drag(plan.at(4, 4.6, 29), plan.at(4, 6.4, 29))
+    desktop.key("Return")
+    opened(process, "shifts")
+    desktop.key("Return")
+    opened(process, "select")
+    desktop.key("Escape")
+    assert "Left at select" in process.ends()
+    assert ["reject", "frames", "5-6"] in commands(night)
+    process = guide()
+    opened(process, "select")
+    select_five(desktop, Plan(night))
+    desktop.key("Return")
+    until(lambda: "== measure ==" in process.said(), "the question for apertures")
+    process.ends()  # the end of input leaves it there
+    assert commands(night)[-1] == ["guide", "--from", "measure"]
