@@ -2,7 +2,8 @@
 # Makes the pictures of the README in this folder: two real nights and a simulated one, through photdb's own commands.
 # Usage: pictures.sh NIGHTS    (NIGHTS: the folder that holds luxembourg/ and hatp32/, the frames of the examples)
 # The page of the report is photographed where there is a Chromium.
-# luxembourg_select.png is a photograph of the window in a browser, with the mouse on R1 (tests/windows/pilots.py).
+# luxembourg_select.png is a photograph of the window in a browser, with the mouse on R1 (tests/windows/pilots.py);
+# demo_check_window.png is one of `photdb check --interactive` on `photdb demo --full`.
 set -eu
 nights=${1:?"usage: pictures.sh NIGHTS"}
 docs=$(cd "$(dirname "$0")" && pwd)

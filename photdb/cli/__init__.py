@@ -32,6 +32,7 @@ COMMANDS = {
     "sql": "sql",
     "plot": "plot",
     "report": "report",
+    "guide": "guide",
     "export": "export",
     "demo": "demo",
 }

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from photdb.store.project import Project
 
 #: Options that say where and how a command works, not what it does.
-_ELSEWHERE: Final = {"project_path", "verbose", "quiet", "n_workers", "scheduler"}
+_ELSEWHERE: Final = {"project_path", "verbose", "quiet", "n_workers", "scheduler", "interactive", "web"}
 #: Parameters that decide something before the work begins, and so even if the work does not end.
 _DECIDING: Final = {*RULES, "reference_frame", "apertures", "more", "radii", "annulus"}
 #: Where decisions are kept, and the columns that say when they were made.
@@ -85,7 +85,7 @@ def script(project: "Project", *, for_others: bool = False) -> str:
             if files:
                 lines.append(_frames_command(entry, project.frame_folder, files, known))
             known.update(_normal(file) for file in files)
-        else:
+        elif entry.command != "guide":  # what it did stands there as other commands
             lines += _command(entry, finished)
         finished.update(stage for stage, outcome in entry.runs if outcome in (None, "ok"))
     return "\n".join(lines) + "\n"

@@ -9,6 +9,8 @@ from photdb.cli.common import Console, given_value, number, or_none
 from photdb.wording import count, numbers
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from photdb.store.project import Project
 
 #: Option: stage, metric, operator of what is rejected, help.
@@ -40,13 +42,18 @@ def rule_options(stage: str) -> Callable[[Callable[..., None]], Callable[..., No
 
 def set_rules(project: "Project", given: dict[str, Any]) -> None:
     """Put the rules that were given in force, before any work: they hold even if the work is interrupted."""
+    with project.transaction() as connection:
+        put_rules(connection, given)
+
+
+def put_rules(connection: "Connection", given: dict[str, Any]) -> None:
+    """Put rules in force, inside a transaction."""
     from photdb.store.decisions import set_rule
 
-    with project.transaction() as connection:
-        for name, value in given.items():
-            if value is not None:
-                stage, metric, operator, _ = RULES[name]
-                set_rule(connection, stage, metric, operator, given_value(value))
+    for name, value in given.items():
+        if value is not None:
+            stage, metric, operator, _ = RULES[name]
+            set_rule(connection, stage, metric, operator, given_value(value))
 
 
 def print_rejected(console: Console, project: "Project", stage: str) -> None:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from photdb.viewers.windows.select_window import SelectWindow
 
 
-def select_in_window(console: Console, n_auto: int, *, web: bool) -> None:
-    """Open the window and save what was selected in it, all or nothing.
+def select_in_window(console: Console, n_auto: int, *, web: bool) -> bool:
+    """Open the window and save what was selected in it, all or nothing; gives whether it was saved.
 
     The project is read before and written at the end: no other command has to wait while the window is open.
     """
@@ -31,11 +31,12 @@ def select_in_window(console: Console, n_auto: int, *, web: bool) -> None:
     picks = show(window, web=web, say=console.say)
     if picks is None:
         console.say("Closed: nothing was changed.")
-        return
+        return False
     done = changes(before, picks)
     for change in done:
         console.say(shlex.join(["photdb", "select", *change.arguments()]))
     console.say(f"{count(len(picks.sources), 'source')}, {len(done)} changed.")
+    return True
 
 
 def make_window(console: Console, n_auto: int) -> "SelectWindow":

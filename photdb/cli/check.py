@@ -2,6 +2,7 @@
 
 import click
 
+from photdb.cli._window_options import window_options
 from photdb.cli.common import Console, console_options, fixed, mmag, say_unknown_gain, table
 from photdb.errors import PhotdbError
 
@@ -9,6 +10,7 @@ from photdb.errors import PhotdbError
 @click.command()
 @click.option("--aperture", metavar="N|R,IN,OUT", help="The aperture to judge in; the smallest by default.")
 @console_options
+@window_options
 def check_command(console: Console, aperture: str | None) -> None:
     """Compare each reference with the mean of the others: scatter, drift over the night, worst jump and its frame.
 

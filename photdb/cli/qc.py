@@ -5,7 +5,16 @@ from typing import Any
 import click
 
 from photdb.cli._rules import print_rejected, rule_options, set_rules
-from photdb.cli.common import Console, console_options, default_option, fixed, stage_options, table, workers_options
+from photdb.cli._window_options import window_options
+from photdb.cli.common import (
+    Console,
+    console_options,
+    default_option,
+    fixed,
+    stage_options,
+    table,
+    workers_options,
+)
 
 _METRICS = {
     "range_adu": 0,
@@ -33,6 +42,7 @@ _METRICS = {
 @default_option
 @workers_options
 @console_options
+@window_options
 def qc_command(
     console: Console,
     region: tuple[int, int, int, int] | None,

@@ -5,7 +5,16 @@ from typing import Any
 import click
 
 from photdb.cli._rules import print_rejected, rule_options, set_rules
-from photdb.cli.common import Console, console_options, default_option, fixed, stage_options, table, workers_options
+from photdb.cli._window_options import window_options
+from photdb.cli.common import (
+    Console,
+    console_options,
+    default_option,
+    fixed,
+    stage_options,
+    table,
+    workers_options,
+)
 from photdb.errors import PhotdbError
 from photdb.wording import numbers
 
@@ -37,6 +46,7 @@ _FIGURES = {"dx_px": 2, "dy_px": 2, "rotation_deg": 4, "scale": 6, "n_matched": 
 @default_option
 @workers_options
 @console_options
+@window_options
 def shifts_command(
     console: Console,
     exclude: tuple[tuple[int, int, int, int], ...],

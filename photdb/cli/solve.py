@@ -4,7 +4,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from photdb.cli.common import Console, console_options, default_option, mmag, say_unknown_gain, stage_options, table
+from photdb.cli._window_options import window_options
+from photdb.cli.common import (
+    Console,
+    console_options,
+    default_option,
+    mmag,
+    say_unknown_gain,
+    stage_options,
+    table,
+)
 from photdb.errors import PhotdbError
 from photdb.wording import count
 
@@ -24,6 +33,7 @@ if TYPE_CHECKING:
 @click.option("--top", type=click.IntRange(1, 100), help="How many curves are kept.  [default: 10]")
 @default_option
 @console_options
+@window_options
 def solve_command(
     console: Console,
     window: int | None,

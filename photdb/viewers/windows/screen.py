@@ -33,7 +33,7 @@ def show(window: Window[State], *, web: bool, say: Callable[[str], None]) -> Sta
     PhotdbError
         There is neither a display nor what a browser needs.
     """
-    if not web and not _has_display():
+    if not web and not has_display():
         say("There is no display: the window opens in a browser.")
         web = True
     with _own_keys(), _closing_on_interrupt(window):
@@ -58,7 +58,8 @@ def _closing_on_interrupt(window: Window[Any]) -> Iterator[None]:
         window.cancel()
 
 
-def _has_display() -> bool:
+def has_display() -> bool:
+    """Tell whether windows can be opened at all."""
     return not sys.platform.startswith("linux") or any(os.environ.get(n) for n in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
