@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,13 @@ from photdb.store.project import Project
 from photdb.viewers.quality import Rule
 from photdb.viewers.windows.choices import Choices, Facts
 from photdb.viewers.windows.magnitudes_window import Magnitudes
+
+#: What rules go by.
+_METRICS: Final = {
+    "frame_quality": ("range_adu", "nonuniformity_adu", "background_adu", "background_scatter_adu")
+    + ("fwhm_px", "elongation", "n_stars", "n_saturated_px"),
+    "shift": ("residual_px", "n_matched"),
+}
 
 
 def read_choices(project: Project, stage: str) -> Choices:
@@ -52,11 +59,7 @@ def read_facts(project: Project) -> Facts:
     """Read the frames, with all that rules can go by."""
     frames = read_frames(project.connection)
     metrics: dict[str, NDArray[np.float64]] = {}
-    raw = driver(project.connection)
-    known = {name for (name,) in raw.execute("SELECT DISTINCT metric FROM frame_metric")}
-    known |= {name for (name,) in raw.execute("SELECT metric FROM active_rule")}
-    for table in ("frame_quality", "shift"):
-        names = [name for _, name, *_ in raw.execute(f"PRAGMA table_info({table})") if name in known]
+    for table, names in _METRICS.items():
         metrics |= dict(zip(names, read_by_frame(project.connection, table, names, frames), strict=True))
     unusable, _ = columns(
         project.connection,
