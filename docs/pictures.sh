@@ -2,8 +2,8 @@
 # Makes the pictures of the README in this folder: two real nights and a simulated one, through photdb's own commands.
 # Usage: pictures.sh NIGHTS    (NIGHTS: the folder that holds luxembourg/ and hatp32/, the frames of the examples)
 # The page of the report is photographed where there is a Chromium.
-# luxembourg_select.png is a photograph of the window in a browser, with the mouse on R1 (tests/windows/pilots.py);
-# demo_check_window.png is one of `photdb check --interactive` on `photdb demo --full`.
+# No pixel of the real nights is shown: they are not ours to publish. demo_select.png and demo_check_window.png are
+# photographs of `photdb select` and `photdb check --interactive` on `photdb demo --full`, taken by hand.
 set -eu
 nights=${1:?"usage: pictures.sh NIGHTS"}
 docs=$(cd "$(dirname "$0")" && pwd)
