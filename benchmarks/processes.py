@@ -4,6 +4,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -59,7 +60,7 @@ def run_together(
             subprocess.Popen(
                 [str(part) for part in command],
                 env=environment,
-                cwd=ROOT,
+                cwd=tempfile.gettempdir(),  # some write logs to where they are
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 text=True,
