@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def replay(night: Night, folder: Path) -> Night:
     """Repeat a session by the script of its history, from its frames, in a project of its own."""
     folder.mkdir()
     (folder / "again.sh").write_text(night.photdb("history", "--as-script").stdout)
-    (folder / "photdb").write_text('#!/bin/sh\nexec python -m photdb "$@"\n')
+    (folder / "photdb").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m photdb "$@"\n')
     (folder / "photdb").chmod(0o755)
     env = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     env |= {"PROJECT": str(folder / "night.photdb"), "FRAMES": str(night.folder / "frames")}
