@@ -298,13 +298,17 @@ def test_a_cluster_whose_workers_are_gone_is_not_waited_for(monkeypatch: pytest.
 
 
 def test_the_main_process_works_until_the_pool_is_ready() -> None:
+    done: list[tuple[int, int]] = []
     with Workers(2) as workers:
-        tasks, processes = zip(*workers.run(deadly.note_process, range(400), estimate_s=9.0), strict=True)
-    assert tasks == tuple(range(400))
+        for task, process in workers.run(deadly.note_process, range(100_000), estimate_s=9.0):
+            done.append((task, process))
+            if len({process for _, process in done}) == 3:
+                break
+    tasks, processes = zip(*done, strict=True)
+    assert tasks == tuple(range(len(tasks)))
     assert processes[0] == os.getpid()
     changes = sum(a != b and os.getpid() in (a, b) for a, b in itertools.pairwise(processes))
     assert changes == 1  # it does not go on once the others have begun
-    assert len(set(processes)) == 3
 
 
 def test_a_pool_gets_ready_early_for_many_frames_that_are_to_be_done(

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from photdb.algorithms import frame_kernels
 from photdb.algorithms.median import median
@@ -42,24 +42,12 @@ class Background:
     background_adu: float
     background_scatter_adu: float
 
-    def at(self, x_px: ArrayLike, y_px: ArrayLike) -> tuple[Floats, Floats]:
-        """Give level and scatter (ADU) at positions of one shape, bilinear between the centres of the tiles.
-
-        Outside the outermost centres the level goes on linearly and the scatter, which must stay positive, is constant.
-        """
-        (x0, x1), fx = _between(np.asarray(x_px, np.float64), self.level_adu.shape[1], self.tile_width_px)
-        (y0, y1), fy = _between(np.asarray(y_px, np.float64), self.level_adu.shape[0], self.tile_height_px)
-        level, scatter = (
-            _mix(_mix(v[y0, x0], v[y1, x0], gy), _mix(v[y0, x1], v[y1, x1], gy), gx)
-            for v, gx, gy in (
-                (self.level_adu, fx, fy),
-                (self.scatter_adu, np.clip(fx, 0.0, 1.0), np.clip(fy, 0.0, 1.0)),
-            )
-        )
-        return level, scatter
-
     def between(self, shape: tuple[int, int]) -> tuple[tuple[Integers, Floats], tuple[Integers, Floats]]:
-        """Say for each row and for each column of a frame between which tiles (2, n) it lies, and how far (n,)."""
+        """Say for each row and for each column of a frame between which tiles (2, n) it lies, and how far (n,).
+
+        Levels are bilinear between the centres of the tiles. Outside the outermost centres the level goes on linearly
+        (parts below 0 and above 1); the scatter, which must stay positive, is constant there.
+        """
         (ny, nx), (height, width) = self.level_adu.shape, shape
         return _between_pixels(height, ny, self.tile_height_px), _between_pixels(width, nx, self.tile_width_px)
 
@@ -132,20 +120,12 @@ def background(pixels: Pixels) -> Background:
     return Background(level, np.maximum(scatter_around, floor), width, height, median(level), median(scatter))
 
 
-def _mix(low: Floats, high: Floats, part: Floats) -> Floats:
-    return low + part * (high - low)
-
-
-def _between(position: Floats, n: int, tile_px: int) -> tuple[Integers, Floats]:
-    """Give the tiles on both sides of positions along one axis, and how far between them the positions lie."""
-    place = (position + 0.5) / tile_px - 0.5
-    first = np.clip(np.floor(place), 0, max(n - 2, 0)).astype(np.int64)
-    return np.stack([first, np.minimum(first + 1, n - 1)]), np.clip(place - first, -1.0, 2.0)
-
-
 @lru_cache(maxsize=16)
 def _between_pixels(n_pixels: int, n: int, tile_px: int) -> tuple[Integers, Floats]:
-    return _between(np.arange(n_pixels, dtype=np.float64), n, tile_px)
+    """Give the tiles on both sides of each pixel along one axis, and how far between them the pixels lie."""
+    place = (np.arange(n_pixels) + 0.5) / tile_px - 0.5
+    first = np.clip(np.floor(place), 0, max(n - 2, 0)).astype(np.int64)
+    return np.stack([first, np.minimum(first + 1, n - 1)]), np.clip(place - first, -1.0, 2.0)
 
 
 def _clipped(values: NDArray[Any]) -> tuple[Floats, Floats]:

@@ -92,9 +92,9 @@ class _Candidates:
         return _Candidates(self.x[chosen], self.y[chosen], self.sky[chosen], self.height[chosen], self.full[chosen])
 
     def by_height(self) -> Integers:
-        """Give their order, the highest first; of those that agree to 1e-7 the first stays before the others."""
+        """Give their order, the highest first; of those that agree to 1e-6 the first stays before the others."""
         # Keys of which no two are equal, made of positive floats whose bits are in their order: any sort will do.
-        keys = np.arange(len(self.x)) - (self.height.astype(np.float32).view(np.int32).astype(np.int64) << 32)
+        keys = np.arange(len(self.x)) - (self.height.view(np.int64) >> 32 << 32)
         order: Integers = np.sort(keys) & 0xFFFFFFFF
         return order
 

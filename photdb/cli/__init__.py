@@ -72,7 +72,7 @@ class _Commands(click.Group):
             name = f"the file {error.filename}: " if error.filename else ""
             raise click.ClickException(_sentence(f"{name}{error.strerror or error}")) from error
         except Exception as error:
-            if (message := _database_message(error)) is None:
+            if (message := _database_message(error) or _backend_message(error)) is None:
                 raise
             raise click.ClickException(_sentence(message)) from error
 
@@ -101,6 +101,14 @@ def _database_message(error: Exception) -> str | None:
     if isinstance(error, sqlite3.OperationalError | sqlite3.DatabaseError) and ("disk" in text or "malformed" in text):
         return f"the project's file cannot be used ({text}): restore a copy of it"
     return None
+
+
+def _backend_message(error: Exception) -> str | None:
+    """Say what is wrong with the backend that the environment names for matplotlib; None for any other error."""
+    backend = os.environ.get("MPLBACKEND")
+    if backend is None or not isinstance(error, ValueError) or not str(error).startswith("Key backend:"):
+        return None
+    return f"MPLBACKEND={backend} is no backend of matplotlib: unset it, or name one such as TkAgg"
 
 
 @click.group(

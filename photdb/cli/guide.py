@@ -52,7 +52,7 @@ def guide_command(
       photdb guide
     """
     from photdb.cli._guide_questions import Guide, Left, command_line
-    from photdb.viewers.windows.screen import has_display
+    from photdb.viewers.show import has_display
 
     if web and questions:
         raise click.UsageError("--web and --questions exclude each other")

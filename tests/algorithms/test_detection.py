@@ -1,6 +1,7 @@
 """Stars found and measured in frames of known stars, with everything that is no star, and on the real nights."""
 
 import json
+import warnings
 from dataclasses import fields
 
 import numpy as np
@@ -319,6 +320,17 @@ def test_types_of_pixels_give_the_same_stars(dtype):
     assert len(one.x_px) == len(other.x_px) >= 38
     np.testing.assert_allclose(one.x_px, other.x_px, atol=0.01)
     np.testing.assert_allclose(one.flux_adu, other.flux_adu, rtol=0.01, atol=50)
+
+
+def test_a_star_brighter_than_single_precision_holds_is_a_star():
+    y, x = np.mgrid[:200, :300]
+    pixels = np.random.default_rng(1).normal(1000.0, 10.0, (200, 300))
+    for x0, y0, height in ((100, 80, 1e250), (200, 120, 3000.0)):
+        pixels += height * np.exp(-((x - x0) ** 2 + (y - y0) ** 2) / 4.0)
+    with warnings.catch_warnings(action="error"):
+        stars = detect_stars(pixels, background(pixels))
+    assert stars.x_px == pytest.approx([100, 200], abs=0.05)
+    assert stars.y_px == pytest.approx([80, 120], abs=0.05)
 
 
 def test_the_listed_are_bright_and_spread():

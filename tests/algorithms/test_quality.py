@@ -58,31 +58,29 @@ def test_background_ignores_stars_hot_pixels_a_trail_and_dead_rows():
     assert quality(pixels).nonuniformity_adu < 4.0
 
 
+def level_of(sky, shape):
+    """Interpolate the level at every pixel, from the tables that the search for stars takes."""
+    (tiles_y, part_y), (tiles_x, part_x) = sky.between(shape)
+    rows = (1 - part_y)[:, None] * sky.level_adu[tiles_y[0]] + part_y[:, None] * sky.level_adu[tiles_y[1]]
+    return (1 - part_x) * rows[:, tiles_x[0]] + part_x * rows[:, tiles_x[1]]
+
+
 def test_background_follows_a_gradient_to_the_edges():
     y, x = np.mgrid[:512, :640]
     plane = 2000 + 1.5 * x - 0.7 * y
     pixels = np.rint(plane + noise(level=0, dtype=np.float64)).astype(np.int32)
     sky = background(pixels)
-    at = np.array([0, 5, 300, 639]), np.array([511, 3, 200, 0])
-    level, scatter = sky.at(*at)
-    assert level == pytest.approx(plane[at[1], at[0]], abs=8.0)
-    assert scatter == pytest.approx(20.0, rel=0.15)
+    x, y = np.array([0, 5, 300, 639]), np.array([511, 3, 200, 0])
+    assert level_of(sky, pixels.shape)[y, x] == pytest.approx(plane[y, x], abs=8.0)
+    assert sky.scatter_adu == pytest.approx(20.0, rel=0.15)
     assert sky.background_scatter_adu == pytest.approx(20.0, rel=0.03)
-
-
-def test_tables_of_rows_and_columns_say_what_positions_do():
-    rng = np.random.default_rng(3)
-    sky = Background(rng.normal(100, 20, (5, 7)), rng.uniform(1, 5, (5, 7)), 61, 64, 100.0, 3.0)
-    (tiles_y, part_y), (tiles_x, part_x) = sky.between((320, 427))
-    rows = (1 - part_y)[:, None] * sky.level_adu[tiles_y[0]] + part_y[:, None] * sky.level_adu[tiles_y[1]]
-    level = (1 - part_x) * rows[:, tiles_x[0]] + part_x * rows[:, tiles_x[1]]
-    np.testing.assert_allclose(level, sky.at(*np.meshgrid(np.arange(427), np.arange(320)))[0], rtol=1e-12)
 
 
 def test_map_is_exact_at_the_centres_of_tiles():
     sky = Background(np.array([[1.0, 2.0], [3.0, 5.0]]), np.ones((2, 2)), 10, 20, 2.5, 1.0)
-    level, _ = sky.at(np.array([4.5, 14.5, 9.5]), np.array([9.5, 29.5, 19.5]))
-    assert level.tolist() == [1.0, 5.0, 2.75]
+    level = level_of(sky, (40, 20))  # a centre is between four pixels
+    for y, x, value in ((9, 4, 1.0), (29, 14, 5.0), (19, 9, 2.75)):
+        assert level[y : y + 2, x : x + 2].mean() == pytest.approx(value, rel=1e-12)
 
 
 def test_background_without_pixels_in_some_tiles():

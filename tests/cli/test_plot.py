@@ -1,6 +1,10 @@
 """`photdb plot`: every stage into every format; one sentence where that cannot be; the project stays as it is."""
 
 import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import matplotlib.image
 import pytest
@@ -55,6 +59,18 @@ def test_names_are_shown_as_they_are(night, tmp_path):
         night.photdb("plot", stage, "--save", tmp_path / "a.svg")
     night.photdb("plot", "lightcurve", "--save", tmp_path / "a.svg")
     assert "_$\\bad{$ &lt;b&gt;&amp;" in (tmp_path / "a.svg").read_text(encoding="utf-8")
+
+
+def test_a_backend_that_matplotlib_does_not_know_is_named(night, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "photdb", "plot", "qc", "-p", night.path, "--save", tmp_path / "qc.png"],
+        env={**os.environ, "MPLBACKEND": "nonsense", "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: MPLBACKEND=nonsense is no backend of matplotlib: unset it")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_without_a_display_one_sentence_says_so(night, monkeypatch):

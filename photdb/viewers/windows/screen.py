@@ -1,11 +1,10 @@
 """Where a window opens: on the desktop, through whatever GUI backend matplotlib finds, or in a browser."""
 
 import contextlib
-import os
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+from photdb.viewers.show import has_display
 from photdb.viewers.windows.window import Window
 
 State = TypeVar("State")
@@ -56,11 +55,6 @@ def _closing_on_interrupt(window: Window[Any]) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         window.cancel()
-
-
-def has_display() -> bool:
-    """Tell whether windows can be opened at all."""
-    return not sys.platform.startswith("linux") or any(os.environ.get(n) for n in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
 def _own_keys() -> Any:
