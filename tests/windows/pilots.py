@@ -133,6 +133,10 @@ class Pilot(Protocol):
                 return now
             before = now
 
+    def changes(self, before: NDArray[np.uint8], share: float) -> None:
+        """Wait until more than a share of the pixels are others: a busy machine may take its time."""
+        until(lambda: (self.look() != before).any(axis=-1).mean() > share, f"{share:.0%} of the pixels to change")
+
     def save(self, path: Path) -> None:
         """Keep a picture of the window."""
         Image.fromarray(self.settled()).save(path)
