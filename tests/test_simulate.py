@@ -116,9 +116,7 @@ def test_relative_shifts_carry_stars_from_frame_to_frame(reference):
 @pytest.mark.parametrize("plan", [ALL_TROUBLES, simulate.ganymed(), clear_night(width_px=200, height_px=150)])
 def test_sources_stay_in_the_field(plan):
     truth = simulate.truth_of(plan)
-    edge = np.minimum.reduce(
-        [truth.x_px, plan.width_px - 1 - truth.x_px, truth.y_px, plan.height_px - 1 - truth.y_px]
-    )
+    edge = np.minimum.reduce([truth.x_px, plan.width_px - 1 - truth.x_px, truth.y_px, plan.height_px - 1 - truth.y_px])
     assert edge.min() > 12.0
 
 

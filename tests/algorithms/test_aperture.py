@@ -215,9 +215,7 @@ def test_errors_are_the_scatter_of_fluxes(amplitude, rounded):
         frames = 300 + rng.poisson(star * gain, (n // 10, SIZE, SIZE)) / gain
         frames += rng.normal(rng.uniform(0, 1, (n // 10, 1, 1)), sigma, frames.shape)
         frames = np.round(frames) if rounded else frames
-        found = measure_apertures(
-            frames, 30.2, 29.6, radii_px=[4.0, 8.0], annulus_inner_px=10, annulus_outer_px=14
-        )
+        found = measure_apertures(frames, 30.2, 29.6, radii_px=[4.0, 8.0], annulus_inner_px=10, annulus_outer_px=14)
         scatters.append(found.flux_adu)
         errors.append(
             flux_error(

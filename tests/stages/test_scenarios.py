@@ -17,8 +17,10 @@ def points(night, target="Ganymed"):
 
 @pytest.mark.parametrize("which", ["first", "reference frame"])
 def test_rejecting_a_frame_recomputes_check_and_solve_alone(night, reads, which):
-    number = 1 if which == "first" else night.one(
-        "SELECT number FROM frame WHERE id = (SELECT reference_frame_id FROM project)"
+    number = (
+        1
+        if which == "first"
+        else night.one("SELECT number FROM frame WHERE id = (SELECT reference_frame_id FROM project)")
     )
     before, runs, solutions = night.snapshot(*MEASURED), night.runs(), night.snapshot("solution_point")
     assert number in points(night)
@@ -122,9 +124,10 @@ def test_adding_frames_late_gives_what_all_at_once_gives(night, night_at):
             )
             whole.photdb("shifts")
             select_all(whole)
-            spec = [",".join(f"{v:g}" for v in row) for row in night.rows(
-                "SELECT radius_px, annulus_inner_px, annulus_outer_px FROM aperture ORDER BY id"
-            )]
+            spec = [
+                ",".join(f"{v:g}" for v in row)
+                for row in night.rows("SELECT radius_px, annulus_inner_px, annulus_outer_px FROM aperture ORDER BY id")
+            ]
             whole.photdb("measure", "--apertures", *spec)
         else:
             night.photdb("add", night.folder / "late")
@@ -374,9 +377,7 @@ def test_saturation_flags_what_was_measured(night):
 
 def test_saturation_outside_the_region_counts_for_the_stars(night):
     night.photdb("qc", "--region", 0, 0, 60, 60)
-    inside, brightest = night.rows(
-        "SELECT max(max_adu), (SELECT max(peak_adu) FROM detection) FROM frame_quality"
-    )[0]
+    inside, brightest = night.rows("SELECT max(max_adu), (SELECT max(peak_adu) FROM detection) FROM frame_quality")[0]
     assert inside < brightest
     night.photdb("set", "--saturation", (inside + brightest) / 2)
     night.photdb("qc")

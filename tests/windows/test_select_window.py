@@ -21,16 +21,17 @@ def go_to(pilot: Pilot, number: int) -> None:
 
 def select_five(pilot: Pilot, plan: Plan) -> None:
     """Select the asteroid in the first and the last frame, and five references, one of them after a wrong one."""
+    last = plan.last
     pilot.key("Home")
     pilot.click(*plan.star("Ganymed", 1), 3)
-    pilot.drag(plan.bar(10), plan.bar(N_FRAMES))
-    pilot.click(*plan.star("Ganymed", N_FRAMES), 3)
+    pilot.drag(plan.bar(10), plan.bar(last))
+    pilot.click(*plan.star("Ganymed", last), 3)
     pilot.click(*plan.button("Reference"))
     for label in FIVE[:4]:
-        pilot.click(*plan.star(label, N_FRAMES), 3)
-    pilot.click(*plan.star("V1", N_FRAMES), 3)
+        pilot.click(*plan.star(label, last), 3)
+    pilot.click(*plan.star("V1", last), 3)
     pilot.key("u")
-    pilot.click(*plan.star(FIVE[4], N_FRAMES), 3)
+    pilot.click(*plan.star(FIVE[4], last), 3)
 
 
 def test_what_the_mouse_selects_equals_what_options_select(night_at, window):

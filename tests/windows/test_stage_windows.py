@@ -1,85 +1,12 @@
 """The windows of qc, shifts, check and solve, by mouse and keyboard: what they save equals what options make."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from nights import DECISIONS, N_FRAMES, Night
-from pilots import ROOT, SIZE, Browser, until
-from plan import Plan
+from nights import DECISIONS
+from pilots import SIZE, Browser, until
+from plan import Plan, StagePlan
+from replays import REPLAYED, commands, replay
 from test_select_window import select_five
-
-from photdb.cli._stage_window import make_window
-from photdb.cli.common import Console
-from photdb.viewers.windows.parts import ROW
-
-#: What a replayed session shares with the first one; the project says where the frames are.
-REPLAYED = [table for table in DECISIONS if table != "project"]
-
-
-class StagePlan:
-    """Where things are in the window of a stage, from the window's own layout."""
-
-    def __init__(self, night: Night, stage: str) -> None:
-        self.window: Any = make_window(Console(str(night.path), 0), stage)
-        figure = Figure(figsize=(SIZE[0] / 100, SIZE[1] / 100), dpi=100)
-        FigureCanvasAgg(figure)
-        self.window.start(figure, lambda: None)
-        figure.canvas.draw()
-
-    def at(self, panel: int, number: float, y: float) -> tuple[float, float]:
-        """Give where a point of a panel is on the window."""
-        x, up = self.window.panels[panel].transData.transform((number, y))
-        return float(x), SIZE[1] - float(up)
-
-    def value(self, panel: int, y: float) -> float:
-        """Give the value at a row of the window in a panel, and what a pixel is there."""
-        return float(self.window.panels[panel].transData.inverted().transform((0, SIZE[1] - y))[1])
-
-    def edge(self, panel: int, *, top: bool) -> tuple[float, float]:
-        """Give where a threshold waits that is not in force."""
-        box = self.window.panels[panel].bbox
-        return box.x1 - 12, SIZE[1] - (box.y1 - 4 if top else box.y0 + 4)
-
-    def point(self, panel: int, metric: str, number: int) -> tuple[float, float]:
-        """Give where the point of a frame is."""
-        facts = self.window.facts
-        return self.at(panel, number, facts.metrics[metric][facts.place(number)])
-
-    def picture(self, x: float, y: float) -> tuple[float, float]:
-        """Give where a place of the frame is."""
-        at = self.window.picture.transData.transform((x, y))
-        return float(at[0]), SIZE[1] - float(at[1])
-
-    def button(self, text: str) -> tuple[float, float]:
-        """Give the middle of a button."""
-        found = next(b for b in self.window._buttons if b.text == text)
-        return found._box.get_x() + found._box.get_width() / 2, SIZE[1] - ROW / 2 - 2
-
-
-def commands(night: Night) -> list[list[str]]:
-    """Give the history's commands with their arguments."""
-    rows = night.rows("SELECT command, arguments FROM history ORDER BY id")
-    return [[command, *json.loads(arguments)] for command, arguments in rows]
-
-
-def replay(night: Night, folder: Path) -> Night:
-    """Repeat a session by the script of its history, from its frames, in a project of its own."""
-    folder.mkdir()
-    (folder / "again.sh").write_text(night.photdb("history", "--as-script").stdout)
-    (folder / "photdb").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m photdb "$@"\n')
-    (folder / "photdb").chmod(0o755)
-    env = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
-    env |= {"PROJECT": str(folder / "night.photdb"), "FRAMES": str(night.folder / "frames")}
-    subprocess.run(["sh", "again.sh"], cwd=folder, env=env, check=True, capture_output=True, timeout=300)
-    return Night(folder, night.truth)
 
 
 def test_thresholds_spans_points_and_regions_of_qc_and_shifts(night_at, window, pictures, tmp_path):
@@ -132,55 +59,6 @@ def test_thresholds_spans_points_and_regions_of_qc_and_shifts(night_at, window, 
     assert len(exclude) == 6
     assert np.abs(np.array(exclude[2:], int) - (10, 10, 60, 50)).max() <= 2
     assert night.one("SELECT count(*) FROM active_rule") == 1
-
-    again = replay(night, tmp_path / "again")
-    assert again.snapshot(*REPLAYED) == night.snapshot(*REPLAYED)
-    assert again.snapshot() == night.snapshot()
-
-
-def test_a_whole_session_by_mouse_equals_one_by_options(night_at, window, pictures, tmp_path):
-    """Asteroid, five references, one dropped in check, a span rejected in solve."""
-    night, other = night_at("shifted"), night_at("shifted", "other")
-    process, pilot = window(night, "select")
-    select_five(pilot, Plan(night))
-    pilot.key("Return")
-    process.ends()
-    name = night.one("SELECT label FROM source WHERE role = 'asteroid'")
-    night.photdb("measure")
-
-    process, pilot = window(night, "check", "--interactive")
-    plan = StagePlan(night, "check")
-    before = pilot.settled()
-    pilot.click(*plan.at(0, 15, plan.window._offsets[1]))
-    pilot.click(*plan.at(0, 10, plan.window._offsets[3]))  # two are dropped
-    pilot.changes(before, 0.01)  # all curves are others
-    pilot.save(pictures / f"check-{type(pilot).__name__}.png")
-    pilot.key("u")
-    pilot.key("Return")
-    said = process.ends()
-    assert "Rejected R2." in said
-    assert said.count("\nR2 ") == 1  # in the first table only
-
-    process, pilot = window(night, "solve", "--interactive")
-    plan = StagePlan(night, "solve")
-    pilot.drag(plan.at(1, 11.6, 0), plan.at(1, 14.4, 0))
-    pilot.click(*plan.button(plan.window._names()[-1]))  # the largest aperture goes
-    pilot.save(pictures / f"solve-{type(pilot).__name__}.png")
-    pilot.key("Return")
-    assert f"Rejected frame 12-14 for {name}." in process.ends()
-
-    anchors = "SELECT f.number, a.x_given_px, a.y_given_px FROM source_anchor a JOIN frame f ON f.id = a.frame_id"
-    for label, role in night.rows("SELECT label, role FROM source ORDER BY id"):
-        of = f"{anchors} JOIN source s ON s.id = a.source_id WHERE s.label = ? ORDER BY f.number"
-        other.photdb("select", role, label, *[w for row in night.rows(of, label) for w in ("--at", *row)])
-    spec = plan.window.m.specs[-1]
-    for words in ("measure", "check", "reject source R2", "check", "solve", f"reject aperture {spec}"):
-        other.photdb(*words.split())
-    other.photdb("reject", "frames", "12-14", "--source", name)
-    other.photdb("solve")
-    assert other.snapshot(*DECISIONS) == night.snapshot(*DECISIONS)
-    assert other.snapshot() == night.snapshot()
-    assert night.one("SELECT max(n_frames) FROM search") == N_FRAMES - 3
 
     again = replay(night, tmp_path / "again")
     assert again.snapshot(*REPLAYED) == night.snapshot(*REPLAYED)
