@@ -32,13 +32,12 @@ class ApertureCurves:
 
 
 def draw_apertures(axes: "Axes", curves: ApertureCurves) -> "list[Line2D]":
-    """Draw all curves over each other, bright up; gives their lines. x is the frame's number."""
+    """Draw all curves over each other, bright up; gives their lines. x is the frame's number, for `frames_below`."""
     lines = []
     for i, (radius, mag) in enumerate(zip(curves.radius_px, curves.mag, strict=True)):
         lines.append(points(axes, curves.number, mag, label=f"{radius:g} px", **nth(i)))
     brightness_limits(axes, curves.mag)
     dress(axes, ylabel="differential magnitude\nabout its median")
-    frames_below([axes], curves.number, curves.jd_utc_mid)
     return lines
 
 
@@ -54,7 +53,6 @@ def draw_aperture_differences(axes: "Axes", curves: ApertureCurves) -> "list[Lin
     brightness_limits(axes, difference)
     radius = f"{curves.radius_px[curves.middle]:g} px" if curves.radius_px.size else ""
     dress(axes, ylabel=f"minus the curve\nof {radius}, mmag")
-    axes.set_xlabel("frame")
     return lines
 
 
@@ -62,8 +60,8 @@ def apertures_figure(curves: ApertureCurves, *, title: str = "", width: float = 
     """Draw the figure of `photdb plot apertures`."""
     figure, (upper, lower) = panels([2.6, 2.0], width=width)
     draw_apertures(upper, curves)
-    upper.set_xlabel("")
     draw_aperture_differences(lower, curves)
+    frames_below([upper, lower], curves.number, curves.jd_utc_mid)
     upper.set_title(title, fontsize=11, loc="left")
     columns = 6 if width >= WIDE else 4
     handles, labels = upper.get_legend_handles_labels()

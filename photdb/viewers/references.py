@@ -49,7 +49,7 @@ def offsets(mag: Floats) -> Floats:
 
 
 def draw_references(axes: "Axes", curves: ReferenceCurves) -> "dict[str, Line2D]":
-    """Draw the curves, the first on top; gives each one's line by its label. x is the frame's number.
+    """Draw the curves, the first on top; gives each one's line by its label. x is the frame's number, for `frames_below`.
 
     Each curve is moved by a constant; points that reach beyond the next curves are cut off at the axes' ends.
     """
@@ -81,7 +81,6 @@ def draw_references(axes: "Axes", curves: ReferenceCurves) -> "dict[str, Line2D]
         axes.set_ylim(min(below, move[-1] + room) + 0.1 * step, max(above, -room) - 0.1 * step)
     else:
         axes.yaxis.set_inverted(True)
-    frames_below([axes], curves.number, curves.jd_utc_mid)
     return lines
 
 
@@ -90,5 +89,6 @@ def references_figure(curves: ReferenceCurves, *, title: str = "", width: float 
     tall = 0.62 if width > NARROW else 0.5
     figure, (axes,) = panels([max(2.4, tall * len(curves.labels) + 0.6)], width=width)
     draw_references(axes, curves)
+    frames_below([axes], curves.number, curves.jd_utc_mid)
     axes.set_title(title, fontsize=11, loc="left")
     return figure
