@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _REASON = "by hand"
 
 
-def decide_in_window(console: Console, stage: str, *, web: bool) -> bool:
+def decide_in_window(console: Console, stage: str, *, web: bool, aperture: str | None = None) -> bool:
     """Open the window of a stage, and do what was decided in it, as the commands do that are then in the history.
 
     Gives whether it was saved, not closed otherwise.
@@ -31,7 +31,7 @@ def decide_in_window(console: Console, stage: str, *, web: bool) -> bool:
     from photdb.viewers.windows.choices import changes, new_limits
     from photdb.viewers.windows.screen import show
 
-    window = make_window(console, stage)
+    window = make_window(console, stage, aperture)
     before = window.state
     after = show(window, web=web, say=console.say)
     if after is None:
@@ -51,16 +51,17 @@ def decide_in_window(console: Console, stage: str, *, web: bool) -> bool:
         _print_change(change, specs)
     regions = _region_words(stage, before, after)
     if regions or stage in ("check", "solve"):
-        console.say(shlex.join(["photdb", stage, *regions]))
-        call(console, stage, *regions)
+        words = [stage, *regions, *(["--aperture", aperture] if aperture else [])]
+        console.say(shlex.join(["photdb", *words]))
+        call(console, *words)
     else:
         with console.reading() as project:
             print_rejected(console, project, stage)
     return True
 
 
-def make_window(console: Console, stage: str) -> "CurvesWindow":
-    """Make the window of a stage.
+def make_window(console: Console, stage: str, aperture: str | None = None) -> "CurvesWindow":
+    """Make the window of a stage; that of `check` begins in the aperture that is given as by its option.
 
     Raises
     ------
@@ -68,6 +69,7 @@ def make_window(console: Console, stage: str) -> "CurvesWindow":
         There is nothing to be shown in it.
     """
     from photdb.plots.decisions import compared_with, frame_reader, read_choices, read_facts, read_magnitudes
+    from photdb.store.decisions import aperture_id
     from photdb.viewers.quality import read_quality
     from photdb.viewers.shifts import read_shift_curves
     from photdb.viewers.windows.limits_window import QualityWindow, ShiftsWindow
@@ -86,7 +88,8 @@ def make_window(console: Console, stage: str) -> "CurvesWindow":
             magnitudes = read_magnitudes(project, "reference")
             if len(magnitudes.sources) < 2 or not magnitudes.apertures:
                 raise PhotdbError("a reference is compared with the others: two or more are needed")
-            return ReferencesWindow(magnitudes, *common, **rest)
+            p = 0 if aperture is None else magnitudes.apertures.index(aperture_id(project.connection, aperture))
+            return ReferencesWindow(magnitudes, p, *common, **rest)
         references = compared_with(project)
         if not references:
             raise PhotdbError("no target is left: `photdb reject list`")

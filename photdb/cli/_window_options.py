@@ -20,6 +20,7 @@ def window_options(command: Callable[..., None]) -> Callable[..., None]:
         if interactive or web:
             from photdb.cli._stage_window import decide_in_window
 
-            decide_in_window(console, click.get_current_context().info_name or "", web=web)
+            stage = click.get_current_context().info_name or ""
+            decide_in_window(console, stage, web=web, aperture=kwargs.get("aperture"))
 
     return wrapped

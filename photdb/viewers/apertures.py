@@ -32,7 +32,7 @@ class ApertureCurves:
 
 
 def draw_apertures(axes: "Axes", curves: ApertureCurves) -> "list[Line2D]":
-    """Draw all curves over each other, bright up; gives their lines. x is the frame's number, for `frames_below`."""
+    """Draw all curves over each other, bright up; gives their lines. x is the frame's number (`frames_below`)."""
     lines = []
     for i, (radius, mag) in enumerate(zip(curves.radius_px, curves.mag, strict=True)):
         lines.append(points(axes, curves.number, mag, label=f"{radius:g} px", **nth(i)))

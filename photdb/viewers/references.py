@@ -49,7 +49,7 @@ def offsets(mag: Floats) -> Floats:
 
 
 def draw_references(axes: "Axes", curves: ReferenceCurves) -> "dict[str, Line2D]":
-    """Draw the curves, the first on top; gives each one's line by its label. x is the frame's number, for `frames_below`.
+    """Draw the curves, the first on top; gives each one's line by its label. x is the frame's number (`frames_below`).
 
     Each curve is moved by a constant; points that reach beyond the next curves are cut off at the axes' ends.
     """

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from nights import Night
-from pilots import SIZE, Browser, Command, Desktop, Pilot, until
+from pilots import BACKEND, SIZE, Browser, Command, Desktop, Pilot, until
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def window(
         pilot: Pilot
         if request.param == "desktop":
             pilot = request.getfixturevalue("desktop")
-            process = command(night, *arguments, DISPLAY=pilot.display, MPLBACKEND="TkAgg")
+            process = command(night, *arguments, DISPLAY=pilot.display, MPLBACKEND=BACKEND)
         else:
             process = command(night, *arguments)  # there is no display: in a browser by itself
             pilot = browser(process.address())

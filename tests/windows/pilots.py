@@ -32,6 +32,8 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = (1280, 800)
+#: What draws windows on the screen. PHOTDB_TEST_BACKEND=QtAgg with Qt installed tests that, and so on.
+BACKEND = os.environ.get("PHOTDB_TEST_BACKEND", "TkAgg")
 #: Seconds that anything may take on a busy machine.
 PATIENCE = 60.0
 #: The colour of the Save button, by which a window is known to be there.

@@ -47,8 +47,8 @@ class Plan:
 class StagePlan:
     """Where things are in the window of a stage, from the window's own layout."""
 
-    def __init__(self, night: Night, stage: str) -> None:
-        self.window: Any = _stage_window.make_window(Console(str(night.path), 0), stage)
+    def __init__(self, night: Night, stage: str, aperture: str | None = None) -> None:
+        self.window: Any = _stage_window.make_window(Console(str(night.path), 0), stage, aperture)
         figure = Figure(figsize=(SIZE[0] / 100, SIZE[1] / 100), dpi=100)
         FigureCanvasAgg(figure)
         self.window.start(figure, lambda: None)

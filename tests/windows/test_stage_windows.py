@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from nights import DECISIONS
-from pilots import SIZE, Browser, until
+from pilots import BACKEND, SIZE, Browser, until
 from plan import Plan, StagePlan
 from replays import REPLAYED, commands, replay
 from test_select_window import select_five
@@ -119,7 +119,7 @@ def test_the_guide_goes_from_window_to_window(night_at, command, desktop):
     night = night_at("new")
 
     def guide():
-        return command(night, "guide", DISPLAY=desktop.display, MPLBACKEND="TkAgg")
+        return command(night, "guide", DISPLAY=desktop.display, MPLBACKEND=BACKEND)
 
     def opened(process, stage):
         until(lambda: process.process.poll() is not None or f"== {stage} ==" in process.said(), stage)

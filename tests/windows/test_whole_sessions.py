@@ -33,8 +33,9 @@ def whole_session(window, night: Night, other: Night, places: Plan, apertures: l
     name = night.one("SELECT label FROM source WHERE role = 'asteroid'")
     night.photdb("measure", *apertures)
 
-    process, pilot = window(night, "check", "--interactive")
-    plan = StagePlan(night, "check")
+    middle = f"{night.one('SELECT id FROM aperture ORDER BY radius_px LIMIT 1 OFFSET 1')}"
+    process, pilot = window(night, "check", "--interactive", "--aperture", middle)
+    plan = StagePlan(night, "check", middle)
     before = pilot.settled()
     pilot.click(*plan.at(0, 15, plan.window._offsets[1]))
     pilot.click(*plan.at(0, 10, plan.window._offsets[3]))  # two are dropped
@@ -45,6 +46,7 @@ def whole_session(window, night: Night, other: Night, places: Plan, apertures: l
     said = process.ends()
     assert "Rejected R2." in said
     assert said.count("\nR2 ") == 1  # in the first table only
+    assert said.count(f"In aperture {middle} ") == 2
 
     process, pilot = window(night, "solve", "--interactive")
     plan = StagePlan(night, "solve")

@@ -60,7 +60,6 @@ class MagnitudeWindow(CurvesWindow):
     def __init__(self, magnitudes: Magnitudes, *rest: Any, **more: Any) -> None:
         super().__init__(*rest, **more)
         self.m = magnitudes
-        self.p = 0  # the aperture that is shown
 
     def build(self) -> None:
         super().build()
@@ -94,6 +93,10 @@ class ReferencesWindow(MagnitudeWindow):
     """The window of `photdb check`: a click on a reference's curve drops it, another takes it back."""
 
     margin = 92.0
+
+    def __init__(self, magnitudes: Magnitudes, p: int, *rest: Any, **more: Any) -> None:
+        super().__init__(magnitudes, *rest, **more)
+        self.p = p  # the place of the aperture that is shown
 
     def draw(self) -> None:
         left, (axes,) = self.facts.left(self.state), self.panels
