@@ -148,3 +148,38 @@ def test_a_page_of_another_size_gets_a_picture_of_its_size(served, browser):
         page.close_page()
     process.interrupt()
     process.ends()
+
+
+def touch(page, kind: str, *points: tuple[float, float]) -> None:
+    """Put fingers on the page, move them, or take them off: `points` is where those are that stay."""
+    at = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(points)]
+    page.ask("Input.dispatchTouchEvent", type=kind, touchPoints=at)
+
+
+def test_two_fingers_zoom_and_a_long_press_is_a_right_click(served, browser):
+    """Fingers that part make the frame larger about their middle, and select nothing; a long press selects."""
+    night, process, address = served
+    page = browser(address)
+    until(page.is_open, "the window")
+    page.ask("Emulation.setTouchEmulationEnabled", enabled=True, maxTouchPoints=2)
+    whole = page.settled()
+    touch(page, "touchStart", (400, 300))
+    touch(page, "touchStart", (400, 300), (440, 300))
+    for spread in range(50, 170, 10):
+        touch(page, "touchMove", (420 - spread / 2, 300), (420 + spread / 2, 300))
+    page.changes(whole, 0.1)
+    zoomed = page.settled()
+    touch(page, "touchEnd", (340, 300))
+    touch(page, "touchMove", (300, 260))  # what is left of a pinch drags nothing
+    touch(page, "touchEnd")
+    assert (page.settled()[:600, :900] == zoomed[:600, :900]).mean() > 0.99
+    page.key("w")
+    page.key("c")
+    plan = Plan(night)
+    before = page.settled()
+    touch(page, "touchStart", plan.star("V1", plan.window.number))
+    page.changes(before, 0.0005)
+    touch(page, "touchEnd")
+    page.key("Return")
+    said = process.ends()
+    assert [line for line in said.splitlines() if line.startswith("photdb select ")] == ["photdb select check V1"], said

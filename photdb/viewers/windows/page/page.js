@@ -11,7 +11,6 @@ let isClosed = false;
 let unanswered = 0; // events that photdb has not dealt with yet
 let motion = null; // the latest one, waiting for its turn
 let drawn = Promise.resolve(); // pictures are shown in the order they came in
-let isTouch = false;
 
 function connect() {
   const address = new URL("ws", location.href);
@@ -109,29 +108,83 @@ function sendMotion() { // where the mouse went comes before what is done there
   }
 }
 
+const fingers = new Map(); // where each finger is
+let first = null; // where the latest one was put down
+let isPressed = false; // a button is down, or a finger that may drag
+let longPressTimer = 0;
+let spread = 1; // the distance of two fingers when they last turned the wheel
+
+function pinch() {
+  const [a, b] = [...fingers.values()];
+  return { distance: Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY), clientX: (a.clientX + b.clientX) / 2,
+    clientY: (a.clientY + b.clientY) / 2 };
+}
+
+function forgetPress() { // what one finger began ends where it means nothing
+  send({ type: "button_release", x: -9999, y: -9999, button: 0, buttons: 0, modifiers: [], guiEvent: {} });
+}
+
+function longPress(event) { // a right click; browsers do not agree about `contextmenu` on a touch screen
+  isPressed = false;
+  forgetPress();
+  mouse("button_press", event, { button: 2, buttons: 2 });
+  mouse("button_release", event, { button: 2, buttons: 0 });
+}
+
 canvas.addEventListener("pointerdown", (event) => {
-  canvas.focus();
-  isTouch = event.pointerType === "touch";
-  canvas.setPointerCapture(event.pointerId);
-  mouse("button_press", event);
   event.preventDefault();
+  canvas.focus();
+  canvas.setPointerCapture(event.pointerId);
+  clearTimeout(longPressTimer);
+  if (event.pointerType === "touch") {
+    fingers.set(event.pointerId, event);
+    first = event;
+    longPressTimer = fingers.size === 1 ? setTimeout(longPress, 600, event) : 0;
+  }
+  if (fingers.size < 2) {
+    isPressed = true;
+    mouse("button_press", event);
+  } else if (isPressed) { // two fingers zoom
+    isPressed = false;
+    spread = pinch().distance;
+    forgetPress();
+  }
 });
-canvas.addEventListener("pointerup", (event) => mouse("button_release", event));
-canvas.addEventListener("pointermove", (event) => mouse("motion_notify", event));
+canvas.addEventListener("pointermove", (event) => {
+  if (fingers.has(event.pointerId)) {
+    fingers.set(event.pointerId, event);
+    if (Math.hypot(event.clientX - first.clientX, event.clientY - first.clientY) > 8) {
+      clearTimeout(longPressTimer);
+    }
+  }
+  if (isPressed || event.pointerType !== "touch") {
+    mouse("motion_notify", event);
+  } else if (fingers.size === 2) {
+    const { distance, ...middle } = pinch();
+    const step = Math.log(distance / spread) / Math.log(1.3);
+    if (Math.abs(step) > 0.3) {
+      spread = distance;
+      mouse("scroll", { ...middle, button: 0, buttons: 0 }, { step });
+    }
+  }
+});
+for (const kind of ["pointerup", "pointercancel"]) {
+  canvas.addEventListener(kind, (event) => {
+    clearTimeout(longPressTimer);
+    fingers.delete(event.pointerId);
+    if (isPressed) {
+      isPressed = false;
+      mouse("button_release", event);
+    }
+  });
+}
 canvas.addEventListener("pointerenter", (event) => mouse("figure_enter", event));
 canvas.addEventListener("pointerleave", (event) => mouse("figure_leave", event));
 canvas.addEventListener("wheel", (event) => {
   mouse("scroll", event, { step: event.deltaY < 0 ? 1 : -1 });
   event.preventDefault();
 }, { passive: false });
-canvas.addEventListener("contextmenu", (event) => {
-  event.preventDefault();
-  if (isTouch) { // a long press is a right click
-    mouse("button_release", event, { button: 0, buttons: 0 });
-    mouse("button_press", event, { button: 2, buttons: 2 });
-    mouse("button_release", event, { button: 2, buttons: 0 });
-  }
-});
+canvas.addEventListener("contextmenu", (event) => event.preventDefault());
 
 function key(type, event) {
   if (event.isComposing || (event.metaKey && event.key !== "Meta")) {
