@@ -53,7 +53,10 @@ class WriterLock:
             try:
                 file = open(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644), "r+b", buffering=0)
             except OSError as error:
-                raise ProjectError(f"cannot write beside the project: {self.path.name}: {error.strerror}") from error
+                raise ProjectError(
+                    f"cannot write beside the project: {self.path.name}: {error.strerror}: make its folder"
+                    f" {self.path.absolute().parent} writable, or copy the project elsewhere"
+                ) from error
             if _try_lock(file) and self._is_still_there(file):
                 self._file = file
                 break

@@ -35,13 +35,36 @@ def known_revisions() -> set[str]:
 
 
 def keep_copy(connection: Connection, path: Path) -> None:
-    """Copy a project beside itself before it is migrated."""
+    """Copy a project beside itself before it is migrated.
+
+    Raises
+    ------
+    ProjectError
+        There is no room for the copy, or no permission to make it; nothing is left of it.
+    """
+    copy_project(driver(connection), path, f"before-{schema.HEAD}")
+
+
+def copy_project(raw: sqlite3.Connection, path: Path, suffix: str) -> Path:
+    """Copy an open project to `NAME.photdb.SUFFIX-TIME`, whole or not at all; gives where it is."""
     stamp = now().replace(":", "").replace(".", "")
-    copy = path.with_name(f"{path.name}.before-{schema.HEAD}-{stamp}")
+    copy = path.with_name(f"{path.name}.{suffix}-{stamp}")
     partial = copy.with_name(copy.name + ".part")
-    with contextlib.closing(sqlite3.connect(partial)) as target:
-        driver(connection).backup(target)
-    os.replace(partial, copy)
+    try:
+        with contextlib.closing(sqlite3.connect(partial)) as target:
+            raw.backup(target)
+        os.replace(partial, copy)
+    except (sqlite3.Error, OSError) as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise
+        raise ProjectError(
+            f"no safety copy {copy.name} can be made ({error}), so {path.name} is left as it is: make room beside it,"
+            " or copy it to where there is some"
+        ) from error
+    finally:
+        for left in (partial, partial.with_name(f"{partial.name}-journal")):
+            left.unlink(missing_ok=True)
+    return copy
 
 
 def build(connection: Connection) -> None:
