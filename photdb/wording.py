@@ -31,3 +31,11 @@ def count(number: int, noun: str) -> str:
 def why_unread(reason: object) -> str:
     """Write why a project's frame cannot be read, with what to do if it is not there."""
     return f"{reason}; {MOVED}" if str(reason) == MISSING else str(reason)
+
+
+def sentence(message: str) -> str:
+    """Write a message as a sentence on one line, with its first letter and its full stop."""
+    message = " ".join(message.split())  # SQLite quotes statements as they were written, on several lines
+    if message.split(maxsplit=1)[0].isalpha():  # else it begins with a name or a value
+        message = message[0].upper() + message[1:]
+    return message + ("" if message.endswith((".", "?", "!")) else ".")

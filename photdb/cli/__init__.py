@@ -13,6 +13,7 @@ import click
 
 from photdb import __version__
 from photdb.errors import PhotdbError
+from photdb.wording import sentence
 
 #: Every command in the order of a night, and the module it is in.
 COMMANDS = {
@@ -70,24 +71,17 @@ class _Commands(click.Group):
             click.echo(f"Interrupted.{said} The same command goes on from there.", err=True)
             ctx.exit(130)
         except PhotdbError as error:
-            raise click.ClickException(_sentence(str(error))) from error
+            raise click.ClickException(sentence(str(error))) from error
         except BrokenPipeError:
             # Whoever read our output has gone (`photdb sql … | head`): nothing is wrong, and nothing can be said.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(0)
         except OSError as error:
-            raise click.ClickException(_sentence(_system_message(error))) from error
+            raise click.ClickException(sentence(_system_message(error))) from error
         except Exception as error:
             if (message := _database_message(error) or _backend_message(error)) is None:
                 raise
-            raise click.ClickException(_sentence(message)) from error
-
-
-def _sentence(message: str) -> str:
-    message = " ".join(message.split())  # SQLite quotes statements as they were written, on several lines
-    if message.split(maxsplit=1)[0].isalpha():  # else it begins with a name or a value
-        message = message[0].upper() + message[1:]
-    return message + ("" if message.endswith((".", "?", "!")) else ".")
+            raise click.ClickException(sentence(message)) from error
 
 
 def _system_message(error: OSError) -> str:
@@ -161,5 +155,5 @@ def main() -> None:
     try:
         cli(prog_name="photdb")
     except OSError as error:  # of --help and --version, which are printed before there is a command
-        click.echo(f"Error: {_sentence(_system_message(error))}", err=True)
+        click.echo(f"Error: {sentence(_system_message(error))}", err=True)
         sys.exit(1)

@@ -96,7 +96,7 @@ def _reasons(state: State, new: Bools, stale: Bools, lacking: Bools, errors: Boo
     frames, sources = state.expected.frames, state.expected.sources
     usable = frames.usable & state.registered
     n_usable = int(usable.sum())
-    whole = new[usable].all(axis=0)
+    whole = new[usable].all(axis=0) & (n_usable > 0)
     reasons = []
     if whole.all():
         reasons.append(f"{count(n_usable, 'frame')} not measured")

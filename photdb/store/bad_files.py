@@ -30,7 +30,7 @@ def check_kind(path: Path) -> None:
     Raises
     ------
     ProjectError
-        It is nothing, a folder, a pipe or a device, empty, not ours to read, or waits for a log of another program.
+        It is nothing, a folder, a pipe or a device, empty, or not ours to read.
     """
     if path.is_dir():
         raise ProjectError(f"{path} is a folder, not a project: name the .photdb file")
@@ -44,8 +44,6 @@ def check_kind(path: Path) -> None:
         raise ProjectError(f"no permission to read {path.name}: ask its owner, or copy it elsewhere")
     if path.stat().st_size == 0:
         raise ProjectError(f"{path.name} is empty, and no project of photdb: if it is a copy, copy it again")
-    if path.with_name(f"{path.name}-wal").exists():  # opening would already write what it holds into the project
-        raise write_ahead(path)
 
 
 def write_ahead(path: Path) -> ProjectError:

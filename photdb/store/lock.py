@@ -79,6 +79,14 @@ class WriterLock:
             self._file.close()
             self._file = None
 
+    def is_held(self) -> bool:
+        """Tell whether a process holds the lock now: its file alone says nothing, as one that died leaves it."""
+        try:
+            with open(self.path, "rb") as file:
+                return not _try_lock(file)
+        except OSError:
+            return False
+
     def _is_still_there(self, file: IO[bytes]) -> bool:
         try:
             return os.path.samestat(os.fstat(file.fileno()), os.stat(self.path))

@@ -51,7 +51,7 @@ class Project:
         with _closing_on_error(project):
             revision = project.revision()
             if revision != schema.HEAD:
-                _refuse_newer(path, revision)
+                migrate.refuse_newer(path, revision)
             if not migrate.is_current(project.connection, revision):
                 raise ProjectError(
                     f"{path.name} was made by an older photdb: any command that writes, such as `photdb run`,"
@@ -87,7 +87,7 @@ class Project:
         with _closing_on_error(project):
             revision = project.revision()
             if revision != schema.HEAD:
-                _refuse_newer(path, revision)
+                migrate.refuse_newer(path, revision)
                 migrate.keep_copy(project.connection, path)
             if not migrate.is_current(project.connection, revision):
                 migrate.upgrade(project.connection)
@@ -160,13 +160,13 @@ class Project:
     def recorded(self, command: str, arguments: Sequence[str]) -> Iterator[None]:
         """Keep a row of `history` for a command: committed when it starts, its outcome when it ends."""
         with self.transaction() as connection:
-            history_id = insert_row(connection, "history", _history(command, arguments))
+            history_id = insert_row(connection, "history", history_row(command, arguments))
         with self.outcome("history", history_id):
             yield
 
     def record(self, command: str, arguments: Sequence[str]) -> None:
         """Keep a row of `history` in this transaction: a command that would have done what a window does in it."""
-        insert_row(self.connection, "history", _history(command, arguments) | {"outcome": "ok"})
+        insert_row(self.connection, "history", history_row(command, arguments) | {"outcome": "ok"})
 
     @contextlib.contextmanager
     def outcome(self, log: str, row_id: int) -> Iterator[None]:
@@ -225,7 +225,8 @@ class Project:
         return revision
 
 
-def _history(command: str, arguments: Sequence[str]) -> dict[str, Any]:
+def history_row(command: str, arguments: Sequence[str]) -> dict[str, Any]:
+    """Give the columns of `history` for a command that begins now."""
     user, host = user_and_host()
     what = {"at": now(), "command": command, "arguments": json.dumps(list(arguments))}
     return {**what, "version": __version__, "user": user, "host": host}
@@ -237,6 +238,8 @@ def _connect(path: Path, *, write: bool, create: bool = False) -> Connection:
         raise ProjectError(f"this Python has SQLite {sqlite3.sqlite_version}; photdb needs {needed} or newer")
     if not create:
         check_kind(path)
+        if path.with_name(f"{path.name}-wal").exists():  # opening would already write what it holds into the project
+            raise write_ahead(path)
     if write and not create and not os.access(path, os.W_OK):
         raise ProjectError(f"{path.name} is read-only: make it writable, or copy it elsewhere")
     # Readers open for writing too: after a kill the next one to open must roll back what was left half done.
@@ -272,14 +275,6 @@ def _remove_draft(path: Path) -> None:
     # The journal first: SQLite would roll one that was left behind back into the next draft of that name.
     draft.with_name(draft.name + "-journal").unlink(missing_ok=True)
     draft.unlink(missing_ok=True)
-
-
-def _refuse_newer(path: Path, revision: str | None) -> None:
-    if revision not in migrate.known_revisions():
-        raise ProjectError(
-            f"{path.name} was made by a newer photdb (its schema {revision} is unknown to {__version__}):"
-            " install that photdb; the file is left as it is"
-        )
 
 
 @contextlib.contextmanager
