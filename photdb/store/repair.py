@@ -204,8 +204,8 @@ def _fill(copy: Path, draft: Path, path: Path) -> list[str]:
         saved = {table: _save(old, new, table) for table in _SAVED}
         if not saved["frame"][0]:  # nothing else has a meaning without
             raise ProjectError(
-                f"no frame can be read in {path.name}, and nothing has a meaning without: it is left as it is; restore a"
-                " copy of it, or make it anew with `photdb init`"
+                f"no frame can be read in {path.name}, and nothing has a meaning without: it is left as it is; restore"
+                " a copy of it, or make it anew with `photdb init`"
             )
         said = [f"saved: {', '.join(f'{n} {table}' for table, (n, _) in saved.items() if n)}"]
         lost = [f"{f'{n} of ' if n else ''}{table}" for table, (_, n) in saved.items() if n != 0]
