@@ -3,6 +3,7 @@
 import os
 import signal
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 
@@ -28,3 +29,53 @@ def killed_in_transaction() -> None:
     from photdb.store import project
 
     project.insert_row = insert_row
+
+
+def when_read(name: str, what: str, *arguments: str) -> None:
+    """Do something to a frame's file as soon as its header has been read, the first time; the rest is read after that.
+
+    `grow N`: its last N bytes come only now; `cut N`: only N bytes stay; `replace FILE`: bytes of another file, in
+    place; `swap FILE`: another file gets its name; `delete`; `delete-all`: with all others of its folder.
+    """
+    from photdb import fits, frames
+
+    inner, done = frames.header_of, []
+
+    def header_of(file: Any, status: Any, *rest: Any) -> Any:
+        path = Path(file.name)
+        try:
+            return inner(file, status, *rest)
+        finally:  # also where the header says that the file is truncated
+            if path.name == name and not done:
+                done.append(path)
+                _DOINGS[what](path, *arguments)
+
+    for module in (frames, fits):
+        module.header_of = header_of
+
+
+def _grow(path: Path, rest: str) -> None:
+    with path.open("ab") as file:
+        file.write(Path(rest).read_bytes())
+
+
+def _replace(path: Path, other: str) -> None:
+    content = Path(other).read_bytes()
+    with path.open("r+b") as file:
+        file.write(content)
+        file.truncate()
+
+
+def _delete_all(path: Path) -> None:
+    for file in path.parent.iterdir():
+        file.unlink()
+
+
+_DOINGS = {
+    "grow": _grow,
+    "cut": lambda path, n: os.truncate(path, int(n)),
+    "replace": _replace,
+    "swap": lambda path, other: os.replace(other, path),
+    "delete": lambda path: path.unlink(),
+    "delete-all": _delete_all,
+}
