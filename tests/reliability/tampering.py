@@ -79,3 +79,69 @@ _DOINGS = {
     "delete": lambda path: path.unlink(),
     "delete-all": _delete_all,
 }
+
+
+# --- a photdb to come -------------------------------------------------------------------------------------------------
+def newer_schema(migrations: str, killed_at: str = "") -> None:
+    """Be a photdb whose newest revision is 0002, found in another folder; die at some point of the migration.
+
+    `copy N`: when N pages of the safety copy are there; `statement N`: when the migration begins its N-th statement;
+    `commit`: when its last has been done, and pages of the database were written before.
+    """
+    from photdb.store import migrate, schema
+
+    schema.HEAD = "0002"
+    migrate._folder = lambda: Path(migrations)
+    what, _, n = killed_at.partition(" ")
+    if what == "copy":
+        _die_while_copying(int(n))
+    elif what:
+        _die_while_migrating(None if what == "commit" else int(n))
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _die_while_copying(n_pages: int) -> None:
+    from photdb.store import migrate
+
+    inner = migrate.driver
+
+    class Copying:
+        def __init__(self, raw: sqlite3.Connection) -> None:
+            self._raw = raw
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._raw, name)
+
+        def backup(self, target: sqlite3.Connection) -> None:
+            def progress(status: int, remaining: int, total: int) -> None:
+                if total - remaining >= n_pages:
+                    _die()
+
+            self._raw.backup(target, pages=4, progress=progress)
+
+    migrate.driver = lambda of: Copying(inner(of))
+
+
+def _die_while_migrating(n: int | None) -> None:
+    from photdb.store import migrate
+    from photdb.store.connection import driver
+
+    inner = migrate.upgrade
+
+    def upgrade(connection: Any) -> None:
+        raw, begun = driver(connection), []
+        raw.execute("PRAGMA cache_size=1")  # so that the file itself is written before the commit
+
+        def trace(statement: str) -> None:
+            begun.append(statement)
+            if statement == "COMMIT" if n is None else len(begun) == n:
+                _die()
+
+        raw.set_trace_callback(trace)
+        inner(connection)
+        print("statements", len(begun))
+
+    migrate.upgrade = upgrade
