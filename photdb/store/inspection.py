@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from sqlalchemy import Float, Integer, create_engine
+from sqlalchemy import Column, Float, Integer, Text, create_engine
 
 from photdb.errors import ProjectError
 from photdb.store import migrate, schema
-from photdb.store.bad_files import check_kind, journal, unreadable
+from photdb.store.bad_files import DAMAGE, check_kind, journal, readable, unreadable
 from photdb.store.connection import driver
 from photdb.store.lock import WriterLock
 from photdb.wording import count
@@ -86,7 +86,7 @@ def pages(raw: sqlite3.Connection) -> list[Finding]:
     """Check every page and index of an open database."""
     try:
         told = [line for (text,) in raw.execute(f"PRAGMA integrity_check({_MOST})") for line in text.splitlines()]
-    except sqlite3.DatabaseError as error:
+    except DAMAGE as error:
         told = [str(error)]
     told = [line for line in told if line != "ok" and not line.startswith("***")]
     if not told:
@@ -149,7 +149,7 @@ def _described(raw: sqlite3.Connection) -> dict[tuple[str, str], str]:
 
 def rows(raw: sqlite3.Connection) -> list[Finding]:
     """Check what no page tells: rows without parents, values of another type, results that do not belong together."""
-    return [*_orphans(raw), *_types(raw), *_units(raw)]
+    return [*_orphans(raw), *_types(raw), *_texts(raw), *_units(raw)]
 
 
 def _orphans(raw: sqlite3.Connection) -> Iterator[Finding]:
@@ -170,21 +170,52 @@ def _orphans(raw: sqlite3.Connection) -> Iterator[Finding]:
 
 
 def _types(raw: sqlite3.Connection) -> Iterator[Finding]:
+    for name, n, where in wrong_types(raw):
+        said = f"{count(n, 'row')} of {name} with values of another type"
+        if name in RESULTS:
+            yield Finding(f"{said}: --repair drops them", "drop", (f"DELETE FROM {name} WHERE {where}",))  # noqa: S608
+        else:
+            yield Finding(f"{said}: --repair saves the others into a new file", "salvage")
+
+
+def _texts(raw: sqlite3.Connection) -> Iterator[Finding]:
+    """Find texts that are none: no command could read them."""
+    usual, raw.text_factory = raw.text_factory, bytes
+    for name, table in schema.metadata.tables.items():
+        columns = ", ".join(f'"{column.name}"' for column in table.columns if isinstance(column.type, Text))
+        rows = raw.execute(f"SELECT {columns} FROM {name}") if columns else ()  # noqa: S608 - names of ours
+        n = sum(not all(map(_is_text, row)) for row in rows)
+        if n:
+            said = f"{count(n, 'row')} of {name} with text that is none"
+            yield Finding(f"{said}: --repair saves it, with U+FFFD for what is no text, into a new file", "salvage")
+    raw.text_factory = usual
+
+
+def _is_text(value: bytes | None) -> bool:
+    try:
+        (value or b"").decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def wrong_types(raw: sqlite3.Connection) -> Iterator[tuple[str, int, str]]:
+    """Find rows with values that are not of their column's type: table, how many, and the condition for them."""
     for name, table in schema.metadata.tables.items():
         wrong = []
         for column in table.columns:
-            kinds = {Integer: "'integer'", Float: "'real', 'integer'"}.get(type(column.type), "'text'")
-            null = "" if column.primary_key or not column.nullable else ", 'null'"
-            wrong.append(f'typeof("{column.name}") NOT IN ({kinds}{null})')
+            kinds = ", ".join(f"'{kind}'" for kind in kinds_of(column))
+            wrong.append(f'typeof("{column.name}") NOT IN ({kinds})')
         where = " OR ".join(wrong)
         (n,) = raw.execute(f"SELECT count(*) FROM {name} WHERE {where}").fetchone()  # noqa: S608 - names of ours
-        if n and name in RESULTS:
-            sql = (f"DELETE FROM {name} WHERE {where}",)  # noqa: S608
-            yield Finding(f"{n} rows of {name} hold values of another type: --repair drops them", "drop", sql)
-        elif n:
-            yield Finding(
-                f"{n} rows of {name} hold values of another type: look at them with `photdb sql`, and put them right"
-            )
+        if n:
+            yield name, n, where
+
+
+def kinds_of(column: Column[Any]) -> tuple[str, ...]:
+    """Give the types of values, as SQLite names them, that a column may hold."""
+    kinds = {Integer: ("integer",), Float: ("real", "integer")}.get(type(column.type), ("text",))
+    return kinds if column.primary_key or not column.nullable else (*kinds, "null")
 
 
 _NO_CENTROID: Final = "(SELECT 1 FROM centroid c WHERE c.frame_id = flux.frame_id AND c.source_id = flux.source_id)"
@@ -276,8 +307,12 @@ def inspect(path: Path) -> list[Finding]:
     try:
         with closing(open_raw(path)) as raw:
             return [*found, *_inside(path, raw)]
-    except sqlite3.DatabaseError as error:
-        if (error.sqlite_errorcode & 0xFF) not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR):
+    except DAMAGE as error:
+        if isinstance(error, sqlite3.Error) and (error.sqlite_errorcode & 0xFF) not in (
+            sqlite3.SQLITE_CORRUPT,
+            sqlite3.SQLITE_NOTADB,
+            sqlite3.SQLITE_ERROR,
+        ):
             raise unreadable(path, error) from error
         said = f"the file is damaged ({error}): --repair saves what can be read into a new file"
         return [*found, Finding(said, "salvage")]
@@ -306,6 +341,7 @@ def _inside(path: Path, raw: sqlite3.Connection) -> list[Finding]:
 def open_raw(path: Path, *, write: bool = False) -> sqlite3.Connection:
     """Open a project's file as it is, whatever is in it; nothing is written unless asked for."""
     raw = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=30, isolation_level=None)
+    raw.text_factory = readable
     if not write:
         raw.execute("PRAGMA query_only=ON")
     return raw
