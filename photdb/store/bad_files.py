@@ -115,7 +115,7 @@ def explained(path: Path, connection: Connection, error: Exception) -> ProjectEr
     if not found and isinstance(cause, sqlite3.Error) and "no such" in str(cause):  # table or column
         found = [str(cause)]
     if not found:  # pages can be whole, and what is on them not
-        from photdb.store.inspection import wrong_types
+        from photdb.store.row_checks import wrong_types
 
         with contextlib.suppress(*DAMAGE):
             found = [f"values of another type in {name}" for name, _, _ in wrong_types(raw)]

@@ -16,9 +16,10 @@ from photdb.store import migrate, schema
 from photdb.store.bad_files import DAMAGE
 from photdb.store.connection import driver
 from photdb.store.graft import graft
-from photdb.store.inspection import Finding, fresh_statements, kinds_of, open_raw, tidy, wrong_stars
+from photdb.store.inspection import fresh_statements, open_raw, tidy
 from photdb.store.lock import now
 from photdb.store.project import history_row
+from photdb.store.row_checks import Finding, kinds_of, wrong_stars
 from photdb.wording import count
 
 #: In this order: parents first, and what cannot be made again before what can.
