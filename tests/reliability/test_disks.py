@@ -3,6 +3,7 @@
 import json
 import os
 import sqlite3
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
@@ -230,6 +231,32 @@ def test_a_project_that_may_not_be_written_is_read_all_the_same(commands, public
     night.path.chmod(0o666)
     night.folder.chmod(0o777)
     assert commands.run(night.path, "reject", "frames", 3, nobody=True).code == 0
+
+
+def test_a_disk_that_is_read_only_can_be_looked_at(commands, built_night, tmp_path):
+    try:
+        disk = small_disk(tmp_path / "disk", 16 << 20)
+        folder = disk.__enter__()
+    except PermissionError as error:
+        pytest.skip(f"mounting needs root (read-only files and folders are tested all the same): {error}")
+    try:
+        night = copy_night(built_night, folder / "night", "solved")
+        subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+        for words in [*READING, ("check-project", "-j", 1)]:
+            assert commands.run(night.path, *words).code == 0, words
+        for words in [*WRITING, ("report",), ("export", folder / "out"), ("relocate", night.folder / "frames")]:
+            ended = commands.run(night.path, *words)
+            assert ended.code == 1
+            assert "Read-only file system" in ended.sentence
+    finally:
+        disk.__exit__(None, None, None)
+
+
+def test_a_demo_without_room_says_how_to_begin_anew(commands, tmp_path):
+    ended = commands.run(None, "demo", tmp_path / "demo", "--frames", 30, file_limit=20_000)
+    assert ended.code == 1
+    assert "frames of the demo cannot be written (File too large): make room" in ended.sentence
+    assert "photdb demo --overwrite" in ended.sentence
 
 
 def test_a_project_that_may_not_be_read_is_said(commands, public_night):
