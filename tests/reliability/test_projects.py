@@ -173,13 +173,13 @@ def test_truncated_anywhere_it_is_said_and_left_alone(night):
         assert sorted(p.name for p in night.folder.glob("*night.photdb*")) == ["night.photdb"]
 
 
-def damaged(good, seed):
+def damaged(good, seed, kinds=("zeros", "noise", "bits", "another")):
     """Damage some pages, but the first: zeros, noise, flipped bits, or another page's content."""
     random_, content = random.Random(seed), bytearray(good)
     n_pages = len(good) // PAGE
     for _ in range(random_.choice([1, 1, 1, 2, 5])):
         at = random_.randrange(1, n_pages) * PAGE
-        kind = random_.choice(["zeros", "noise", "bits", "another"])
+        kind = random_.choice(kinds)
         if kind == "zeros":
             content[at : at + PAGE] = bytes(PAGE)
         elif kind == "noise":
