@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from photdb.cli._damage import damage_said
 from photdb.errors import PhotdbError, ProjectError
 
 if TYPE_CHECKING:
@@ -70,8 +71,9 @@ class Console:
         from photdb.store.project import Project
 
         with Project.read(self.path()) as project:
-            driver(project.connection).execute("BEGIN")
-            yield project  # closing ends it
+            with damage_said(project):
+                driver(project.connection).execute("BEGIN")
+                yield project  # closing ends it
 
     @contextlib.contextmanager
     def writing(self) -> "Iterator[Project]":
@@ -79,8 +81,9 @@ class Console:
         from photdb.store.project import Project
 
         typed = click.get_current_context().find_root().obj
-        with Project.write(self.path(), f"photdb {typed[0]}") as project, project.recorded(typed[0], typed[1:]):
-            yield project
+        with Project.write(self.path(), f"photdb {typed[0]}") as project, damage_said(project):
+            with project.recorded(typed[0], typed[1:]):
+                yield project
 
     def expect_work(self, workers: int | str | None, table: str) -> None:
         """Let a pool of processes get ready while this one imports what it needs, if many frames are to be worked on.

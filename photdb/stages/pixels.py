@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from photdb.errors import FrameError
+from photdb.errors import FrameError, UnreadableError
 from photdb.store.currency import digest
 
 Region = tuple[int, int, int, int]
@@ -55,11 +55,15 @@ def _measure(frame_id: int, path: Path, region: Region | None, saturation_adu: f
     none = np.empty((0, len(STARS)))
     try:
         pixels, crc, _, _ = read_pixels(path)
+    except UnreadableError as error:
+        return Measured(frame_id, None, {}, 0, none, None, str(error))
     except FrameError as error:
         try:
-            crc, _, _ = content_crc32(path)
-        except FrameError:
-            return Measured(frame_id, None, {}, 0, none, None, str(error))
+            crc, *seen = content_crc32(path)
+            if tuple(seen) != error.seen:  # what is said of one content must not be kept for another
+                raise UnreadableError("the file was changed while it was read")
+        except FrameError as changed:
+            return Measured(frame_id, None, {}, 0, none, None, str(changed))
         return Measured(frame_id, crc, {}, 0, none, None, str(error))
     sky = background(pixels)
     stars = detect_stars(pixels, sky, saturation_adu=saturation_adu)
