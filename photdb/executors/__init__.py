@@ -214,13 +214,17 @@ class _calm:
     def __enter__(self) -> None:
         self._before = {name: os.environ.get(name) for name in _ENVIRONMENT}
         os.environ.update(_ENVIRONMENT)
-        self._main = threading.current_thread() is threading.main_thread()  # nobody else may handle signals
-        if self._main:
-            self._handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if hasattr(signal, "pthread_sigmask"):
+            from multiprocessing import resource_tracker
+
+            # Blocked, which they inherit, and not ignored: what comes meanwhile reaches this process afterwards. First
+            # what would unblock it, the process that multiprocessing starts beside them.
+            resource_tracker.ensure_running()
+            self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
     def __exit__(self, *_: object) -> None:
-        if self._main:
-            signal.signal(signal.SIGINT, self._handler)
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         for name, value in self._before.items():
             if value is None:
                 del os.environ[name]

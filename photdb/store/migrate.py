@@ -1,6 +1,7 @@
 """Bring a project to this photdb's schema: tables by the migrations, views and flags as they stand in the code."""
 
 import contextlib
+import glob
 import importlib.util
 import os
 import sqlite3
@@ -38,6 +39,8 @@ def keep_copy(connection: Connection, path: Path) -> None:
     """Copy a project beside itself before it is migrated."""
     stamp = now().replace(":", "").replace(".", "")
     copy = path.with_name(f"{path.name}.before-{schema.HEAD}-{stamp}")
+    for left in path.parent.glob(f"{glob.escape(path.name)}.before-*.part*"):  # killed half-way, an earlier time
+        left.unlink()
     partial = copy.with_name(copy.name + ".part")
     with contextlib.closing(sqlite3.connect(partial)) as target:
         driver(connection).backup(target)
