@@ -6,6 +6,7 @@ So here it is raised only while a command is at work, and never inside of what m
 process just ends.
 """
 
+import atexit
 import contextlib
 import errno
 import io
@@ -23,10 +24,13 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP"
 _TIMERS = (signal.SIGALRM,) if hasattr(signal, "SIGALRM") else ()
 #: Functions by these names set up or tidy up, and so do all that they call.
 _WHOLE = {"__enter__", "__exit__", "__del__"}
+#: Modules that break: what is imported, and the connection, which SQLAlchemy closes over what is no `Exception`.
+_BREAK = ("<frozen importlib", f"{os.sep}sqlalchemy{os.sep}")
 #: So soon it is looked again whether the main thread has come out of what must be whole.
 _AGAIN_S = 0.005
 
 _came: int = signal.SIGINT  # the last signal
+_waiting = False  # one is to be raised once the main thread has come out of what must be whole
 _depth = 0  # of commands at work: one may run others
 _code: int | None = None  # what the process is to end with, once a command has come to its end
 
@@ -36,6 +40,13 @@ def heed() -> None:
     for number in (*SIGNALS, *_TIMERS):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _hear)
+    atexit.register(_ignore)
+
+
+def _ignore() -> None:
+    """Let Python clear up after all that is ours has ended: it would hand signals back to the system, which kills."""
+    for number in (*SIGNALS, *_TIMERS):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def exit_code() -> int:
@@ -63,35 +74,43 @@ class AtWork:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         global _depth, _code
-        _depth -= 1
         if isinstance(error, KeyboardInterrupt):
             self.interruption = error
-        if _depth == 0:
+        elif error is not None and _waiting:  # it came, too, and was to be raised in a moment
+            self.interruption = KeyboardInterrupt()
+        if _depth == 1:
             # click's exceptions say what they end with.
             failed = getattr(error, "exit_code", int(error is not None))
             _code = failed if self.interruption is None else exit_code()
+        _depth -= 1
         return self.interruption is not None
 
 
 def _hear(number: int, frame: FrameType | None) -> None:
-    global _came
-    if number in SIGNALS:
-        _came = number
+    global _waiting
+    _note(number)
     if _depth == 0:
         if _code is None:
             with contextlib.suppress(OSError):  # the terminal may be gone
                 os.write(2, b"Interrupted before anything was done.\n")
         os._exit(exit_code() if _code is None else _code)
-    if _TIMERS and _must_be_whole(frame):
+    _waiting = bool(_TIMERS) and _must_be_whole(frame)
+    if _waiting:
         signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
         return
     raise KeyboardInterrupt
 
 
+def _note(number: int) -> None:
+    global _came
+    if number in SIGNALS:
+        _came = number
+
+
 def _must_be_whole(frame: FrameType | None) -> bool:
     while frame is not None:
         code = frame.f_code
-        if code.co_name in _WHOLE or code.co_filename.startswith("<frozen importlib"):
+        if code.co_name in _WHOLE or any(part in code.co_filename for part in _BREAK):
             return True
         frame = frame.f_back
     return False
@@ -99,7 +118,7 @@ def _must_be_whole(frame: FrameType | None) -> bool:
 
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:
-    """Hold interruptions back until what is inside is done, and let them come then."""
+    """Hold interruptions back until what is inside is done, or has failed, and let them come then."""
     if threading.current_thread() is not threading.main_thread():  # nobody else hears them
         yield
         return
@@ -111,6 +130,11 @@ def held_back() -> Iterator[None]:
     }
     try:
         yield
+    except BaseException:
+        if came:  # whoever told us told our workers, too: that is why it failed
+            _note(came[-1])
+            raise KeyboardInterrupt from None
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from sqlalchemy import Connection, create_engine
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from photdb import __version__
@@ -183,7 +183,7 @@ class Project:
         finally:
             values = {"outcome": outcome, **({"finished_at": now()} if log == "stage_run" else {})}
             # It is only a log: where it cannot be written (full disk), the first error matters more.
-            with contextlib.suppress(OperationalError, sqlite3.Error), self.transaction() as connection:
+            with contextlib.suppress(SQLAlchemyError, sqlite3.Error), self.transaction() as connection:
                 update_row(connection, log, row_id, values)
 
     def state(self) -> tuple[int, int]:

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -30,6 +31,12 @@ from photdb.store.project import Project
 
 Rows = dict[str, list[str]]
 
+#: What comes before the first line of ours is Python's own, and says "begun" at its end.
+FROM_THE_FIRST_LINE = (
+    "-c",
+    "import runpy, sys; sys.argv[0] = 'photdb'; from photdb.interruptions import heed; heed();"
+    " print('begun', flush=True); runpy.run_module('photdb', run_name='__main__')",
+)
 #: What the head of a journal says while SQLite must still roll it back.
 _HOT = bytes.fromhex("d9d505f920a163d7")
 #: What may be in the folder at the end, beside safety copies.
@@ -126,6 +133,17 @@ def session(night: Night) -> list[Step]:
     return steps
 
 
+def see_polite(done: Ended, how: signal.Signals) -> None:
+    """See that a command that was interrupted, unless it had ended, says so in one line, and its exit code, too."""
+    assert "Traceback" not in done.stderr, done
+    assert "Exception ignored" not in done.stderr, done
+    assert done.code in (0, 128 + how), done
+    if done.code:
+        (said,) = [line for line in done.stderr.splitlines() if line.startswith("Interrupted")]
+        assert said == done.stderr.splitlines()[-1]
+        assert said == "Interrupted before anything was done." or said.endswith("The same command goes on from there.")
+
+
 #: The same commands in a pool of processes.
 IN_A_POOL = ("qc", "shifts", "measure")
 
@@ -185,13 +203,13 @@ class Bench:
             process.communicate(timeout=PATIENCE_S)
         return time.monotonic() - start
 
-    def _cold(self, step: Step) -> subprocess.Popen[str]:
+    def _cold(self, step: Step, program: Sequence[str] = ("-m", "photdb")) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "photdb", *step.arguments],
+            [sys.executable, *program, *step.arguments],
             cwd=self.folder,
             env={**os.environ, "PHOTDB_PROJECT": str(self.path), "PYTHONPATH": str(ROOT)},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
@@ -285,6 +303,45 @@ class Bench:
                 patches=step.patches,
             )
         return done.code, done.group
+
+    # --- an interruption ----------------------------------------------------------------------------------------------
+    def interruption(self, random: Random, scene: Scene, how: signal.Signals, *, cold: bool = False) -> Ended:
+        """Interrupt a command politely, and see that it says so, tidies up, and loses nothing.
+
+        Raises
+        ------
+        AssertionError
+            It does not.
+        """
+        self.put(scene.kept)
+        step = scene.step
+        whole_group = how == signal.SIGINT or random.random() < 0.5  # a terminal tells all of them
+        if cold:
+            done = self._interrupted_cold(step, random.uniform(0.0, self.start_up_s + scene.seconds), how)
+        else:
+            after_s = random.uniform(0.0, 1.02 * scene.seconds)
+            done = self.warm(
+                self.path, *step.arguments, after_s=after_s, how=how, whole_group=whole_group, patches=step.patches
+            )
+        see_polite(done, how)
+        self._see_no_process(done.group)
+        left = {path.name for path in self.folder.iterdir() if ".before-" not in path.name} - _KNOWN
+        assert not left, f"left over: {left}"
+        self._see_whole(scene, ended=done.code == 0, again=False)
+        if done.code and self.path.exists() and len(self.rows()["history"]) > len(scene.before.get("history", [])):
+            assert self.rows()["history"][-1].endswith(", 'interrupted')"), self.rows()["history"][-1]
+        self._go_on(scene, ended=done.code == 0)
+        return done
+
+    def _interrupted_cold(self, step: Step, after_s: float, how: signal.Signals) -> Ended:
+        start = time.monotonic()
+        with self._cold(step, FROM_THE_FIRST_LINE) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "begun\n"
+            time.sleep(after_s)
+            process.send_signal(how)
+            out, err = process.communicate(timeout=PATIENCE_S)
+        return Ended(process.returncode, time.monotonic() - start, None, None, out, err, process.pid)
 
     def _see_no_process(self, group: int) -> None:
         """See that workers and their server end by themselves."""

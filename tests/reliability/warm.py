@@ -20,6 +20,12 @@ from typing import Any, Self
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
+#: In which photdb and what these tests share are found.
+ENVIRONMENT = {
+    **os.environ,
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
+    "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests", HERE))),
+}
 #: Longer than any command on the small night takes, on a busy machine.
 PATIENCE_S = 60.0
 
@@ -50,9 +56,7 @@ class Warm:
 
     def __init__(self, folder: Path, calls: Path | None) -> None:
         self.folder = folder
-        one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-        path = os.pathsep.join(map(str, (ROOT, ROOT / "tests", HERE)))
-        environment = {**os.environ, **one_thread, "PYTHONPATH": path}
+        environment = dict(ENVIRONMENT)
         if calls is not None:
             environment["LD_PRELOAD"] = str(calls)
         self.counts = calls is not None
@@ -182,12 +186,21 @@ def _wait(child: int, request: dict[str, Any]) -> tuple[int, float]:
 
 def _serve() -> bool:
     """Answer requests; gives True in a process that is to become a command."""
+    from photdb.interruptions import SIGNALS, heed
+
     _import_everything()
     for line in sys.stdin:
         request = json.loads(line)
+        for name in ("stdout", "stderr", "notes"):
+            Path(request["outputs"], name).write_text("")
+        # As from the first line of photdb on, and not before, signals are heeded.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         child = os.fork()
         if child == 0:
             _become(request)
+            heed()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        if child == 0:
             return True
         code, seconds = _wait(child, request)
         print(json.dumps((code, seconds, child)), flush=True)
