@@ -147,6 +147,9 @@ class _Unheard(io.FileIO):
     """A standard stream that goes on when nobody reads it any more: what is done matters more than what is said."""
 
     def write(self, data: Any) -> int:
+        n_bytes = memoryview(data).nbytes
+        if n_bytes == 0:  # click does so to see what a stream is, and would keep the error to itself
+            return 0
         try:
             return super().write(data)
         except OSError as error:
@@ -156,7 +159,7 @@ class _Unheard(io.FileIO):
             os.close(nowhere)
             if error.errno not in (errno.EPIPE, errno.EIO) and self.fileno() == 1:  # data that are lost are an error
                 raise
-            return memoryview(data).nbytes
+            return n_bytes
 
 
 def outlive_readers() -> None:

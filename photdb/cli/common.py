@@ -151,7 +151,8 @@ class Console:
         """Show how far work is: a bar on a terminal, a line now and then elsewhere."""
         if self.verbosity < 0 or total == 0:
             return contextlib.nullcontext(lambda done: None)
-        return _bar(label, total) if sys.stderr.isatty() else _lines(label, total)
+        on_terminal = sys.stderr is not None and sys.stderr.isatty()  # it may be closed
+        return _bar(label, total) if on_terminal else _lines(label, total)
 
 
 @contextlib.contextmanager

@@ -151,11 +151,13 @@ def see_nothing_lost(built: Night, night: Night, folder: Path, decided: Counter[
 
 
 def replayed(built: Night, folder: Path, history: list[tuple[str, str, str]]) -> Night:
-    """Give the project that the same commands make, one after the other, in one process."""
+    """Give the project that the same decisions make, one after the other, in one process."""
     again = copy_night(built, folder / "again", "solved")
-    for command_, arguments, _ in history:
-        if command_ in ("reject", "accept", "set", "qc"):  # the others decide nothing
-            again.photdb(command_, *json.loads(arguments))
+    last = {name: i for i, (name, _, _) in enumerate(history)}
+    for i, (name, arguments, _) in enumerate(history):
+        # Of observers and thresholds the last one counts; what is not here decides nothing.
+        if name in ("reject", "accept") or (name in ("set", "qc") and i == last[name]):
+            again.photdb(name, *json.loads(arguments))
     return again
 
 

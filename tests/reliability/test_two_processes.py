@@ -24,7 +24,7 @@ from photdb.store import project as project_module
 from photdb.store.lock import WriterLock
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs a warm server: fork, pidfd")
-HAMMER_S = 8.0
+HAMMER_S = 6.0
 
 #: Changes all rows, some of which reach the file before a commit that never comes.
 HALF_A_TRANSACTION = """
