@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "photdb"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-#: What each part may import of ours, beside itself; `errors`, `wording` and the version are everybody's.
+#: What each part may import of ours, beside itself, and beside what is everybody's.
 MAY_IMPORT = {
     "algorithms": set(),
     "store": {"algorithms.flags"},
@@ -35,10 +35,11 @@ MAY_IMPORT = {
     "errors": set(),
     "wording": set(),
     "outputs": set(),
+    "interruptions": set(),
     "": set(),  # photdb/__init__.py
     "__main__": {"cli"},
 }
-EVERYBODYS = {"errors", "wording", "outputs", "__version__"}
+EVERYBODYS = {"errors", "wording", "outputs", "interruptions", "__version__"}
 #: Libraries beside Python's own that a part may import; a part that is not here may import none.
 MAY_USE = {
     "algorithms": {"numpy", "scipy"},

@@ -1,10 +1,10 @@
 """The command line: `photdb COMMAND`. Each command is a small file here that parses, calls one function and prints."""
 
 import atexit
+import contextlib
 import errno
 import gc
 import os
-import signal
 import sys
 from importlib import import_module
 from typing import Any
@@ -13,6 +13,7 @@ import click
 
 from photdb import __version__
 from photdb.errors import PhotdbError
+from photdb.interruptions import AtWork, exit_code, heed, outlive_readers
 from photdb.wording import sentence
 
 #: Every command in the order of a night, and the module it is in.
@@ -64,18 +65,19 @@ class _Commands(click.Group):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
+        with AtWork() as work:
+            return self._invoke(ctx)
+        if work.interruption is not None:
+            said = f" {work.interruption}." if work.interruption.args else " What was finished is kept."
+            with contextlib.suppress(OSError):  # the terminal may be gone
+                click.echo(f"Interrupted.{said} The same command goes on from there.", err=True)
+        ctx.exit(exit_code())
+
+    def _invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt as interrupt:
-            said = f" {interrupt}." if interrupt.args else " What was finished is kept."
-            click.echo(f"Interrupted.{said} The same command goes on from there.", err=True)
-            ctx.exit(130)
         except PhotdbError as error:
             raise click.ClickException(sentence(str(error))) from error
-        except BrokenPipeError:
-            # Whoever read our output has gone (`photdb sql … | head`): nothing is wrong, and nothing can be said.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            ctx.exit(0)
         except OSError as error:
             raise click.ClickException(sentence(_system_message(error))) from error
         except Exception as error:
@@ -150,8 +152,8 @@ def main() -> None:
     # and once again at the end, takes a sixth of the time of `status` and a quarter of that of `set`.
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)
-    # A polite kill is an interruption like Ctrl-C: what was finished is kept, and said.
-    signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+    heed()
+    outlive_readers()
     try:
         cli(prog_name="photdb")
     except OSError as error:  # of --help and --version, which are printed before there is a command

@@ -129,9 +129,7 @@ class Guide:
 
     def note(self, step: str) -> None:
         """Note in the history where to go on."""
-        from photdb.store.project import Project
-
-        with Project.write(self.console.path(), "photdb guide") as project, project.transaction():
+        with self.console.locked("guide") as project, project.transaction():
             project.record("guide", ["--from", step])
 
     def _one(self, sql: str, *arguments: object) -> Any:

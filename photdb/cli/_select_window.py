@@ -89,10 +89,9 @@ def make_window(console: Console, n_auto: int) -> "SelectWindow":
 def _put(console: Console, night: "Night", field: "Field", before: "Picks", wanted: "Sequence[Change]") -> None:
     from photdb.stages.select import refuse_same_star
     from photdb.store.decisions import put_source, remove_source
-    from photdb.store.project import Project
 
     ids = dict(zip(field.frames.number.tolist(), field.frames.id.tolist(), strict=True))
-    with Project.write(console.path(), "photdb select") as project, project.transaction() as connection:
+    with console.locked("select") as project, project.transaction() as connection:
         if _read_picks(project, night) != before.sources:
             raise PhotdbError("another command has changed the sources meanwhile: close this window and open it again")
         for change in wanted:

@@ -101,13 +101,12 @@ def make_window(console: Console, stage: str, aperture: str | None = None) -> "C
 def _save(console: Console, stage: str, before: "Choices", after: "Choices") -> None:
     """Write all that was decided but regions, which have frames read anew; all or nothing."""
     from photdb.plots.decisions import read_choices
-    from photdb.store.project import Project
     from photdb.viewers.windows.choices import changes, new_limits
 
     if after == before:
         return
     limits = new_limits(before, after, _options())
-    with Project.write(console.path(), f"photdb {stage}") as project:
+    with console.locked(stage) as project:
         if read_choices(project, stage) != before:
             raise PhotdbError("another command has decided something meanwhile: close this window and open it again")
         specs = _specs(project)

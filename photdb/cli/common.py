@@ -76,14 +76,29 @@ class Console:
                 yield project  # closing ends it
 
     @contextlib.contextmanager
+    def locked(self, command: str) -> "Iterator[Project]":
+        """Open the project to change it; others are told that `command` does so."""
+        from photdb.store.project import Project
+
+        with Project.write(self.path(), f"photdb {command}") as project, damage_said(project):
+            yield project
+
+    @contextlib.contextmanager
     def writing(self) -> "Iterator[Project]":
         """Open the project to change it, with a row in its history."""
+        typed = click.get_current_context().find_root().obj
+        with self.locked(typed[0]) as project, project.recorded(typed[0], typed[1:]):
+            yield project
+
+    @contextlib.contextmanager
+    def creating(self, path: Path, **facts: Any) -> "Iterator[Project]":
+        """Make a project, with a row in its history; it appears when what is inside has succeeded."""
         from photdb.store.project import Project
 
         typed = click.get_current_context().find_root().obj
-        with Project.write(self.path(), f"photdb {typed[0]}") as project, damage_said(project):
-            with project.recorded(typed[0], typed[1:]):
-                yield project
+        with Project.create(path, f"photdb {typed[0]}", **facts) as project, project.recorded(typed[0], typed[1:]):
+            yield project
+            project.publish()
 
     def expect_work(self, workers: int | str | None, table: str) -> None:
         """Let a pool of processes get ready while this one imports what it needs, if many frames are to be worked on.
@@ -138,7 +153,8 @@ class Console:
         """Show how far work is: a bar on a terminal, a line now and then elsewhere."""
         if self.verbosity < 0 or total == 0:
             return contextlib.nullcontext(lambda done: None)
-        return _bar(label, total) if sys.stderr.isatty() else _lines(label, total)
+        on_terminal = sys.stderr is not None and sys.stderr.isatty()  # it may be closed
+        return _bar(label, total) if on_terminal else _lines(label, total)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ import click
 
 from photdb.cli.common import Console, workers_options
 from photdb.errors import PhotdbError
+from photdb.interruptions import exit_code
 
 if TYPE_CHECKING:
     from photdb.simulate import NightPlan, Truth
@@ -72,7 +73,7 @@ def demo_command(
             truth = simulate_night(folder / "frames", plan, workers=n_threads, progress=lambda: advance(1))
     except KeyboardInterrupt:
         click.echo("Interrupted before the night was there. `photdb demo --overwrite` begins anew.", err=True)
-        click.get_current_context().exit(130)
+        click.get_current_context().exit(exit_code())
     except OSError as error:
         raise PhotdbError(
             f"the frames of the demo cannot be written ({error.strerror or error}): make room in {folder}, and `photdb"

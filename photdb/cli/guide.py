@@ -7,6 +7,7 @@ import click
 
 from photdb.cli.common import Console, console_options, workers_options
 from photdb.errors import PhotdbError
+from photdb.interruptions import exit_code
 
 if TYPE_CHECKING:
     from photdb.cli._guide_questions import Guide
@@ -79,7 +80,7 @@ def guide_command(
         click.echo()
         console.say(f"Left at {step}: `photdb guide` goes on there.")
         if not isinstance(end, Left):
-            click.get_current_context().exit(getattr(end, "exit_code", 130))
+            click.get_current_context().exit(getattr(end, "exit_code", exit_code()))
         return
     console.say("All is done. To go back: photdb guide --from STEP; to look at it: photdb report")
 

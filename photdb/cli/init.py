@@ -38,12 +38,9 @@ def init_command(console: Console, frames: tuple[str, ...], filter_name: str | N
     found, name = one_filter(surveyed, filter_name)
     if all(f["error"] is not None for f in found):
         raise PhotdbError(f"no frame can be used: {found[0]['file'].name}: {found[0]['error']}")
-    typed = click.get_current_context().find_root().obj
     where = relative_posix(folder, target.parent.absolute())
-    with Project.create(target, "photdb init", frame_folder=where, filter=name) as project:
-        with project.recorded(typed[0], typed[1:]):
-            notes = add_frames(project, found)
-            project.publish()
+    with console.creating(target, frame_folder=where, filter=name) as project:
+        notes = add_frames(project, found)
         _report(console, project, _passed_over(surveyed, found) + notes)
     console.say(f"{target.name} is made. Next: photdb qc")
 

@@ -4,11 +4,13 @@ Everything behind it is a `concurrent.futures.Executor`, and what happens when w
 Workers compute and read frames; only the calling process writes to the project. It works, too, until they are ready.
 """
 
+import contextlib
 import gc
 import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
@@ -16,6 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from photdb.errors import PhotdbError
+from photdb.interruptions import held_back
 from photdb.wording import KEPT
 
 if TYPE_CHECKING:
@@ -28,6 +31,8 @@ Result = TypeVar("Result")
 POOL_START_S = 0.6
 #: So often a cluster is asked whether it has workers at all, while a result is waited for.
 _LOOK_S = 5.0
+#: So long after its server was killed a pool is started once more; until it has ended it would be taken for alive.
+_START_AGAIN_S = 0.1
 #: A task that ends its worker so often, running alone, is not tried again.
 _ATTEMPTS = 3
 #: One thread each: the workers share the cores already.
@@ -186,10 +191,17 @@ def prepare(preload: Sequence[str]) -> None:
 
 
 def _pool(n_workers: int, preload: list[str]) -> tuple[Executor, list[Future[Any]]]:
-    with _calm():
-        pool = ProcessPoolExecutor(n_workers, mp_context=_context(preload), initializer=_start_worker)
-        starts = [pool.submit(int) for _ in range(n_workers)]  # starts the processes now, in this environment
-    return pool, starts
+    for _ in range(_ATTEMPTS):
+        with _calm():
+            pool = ProcessPoolExecutor(n_workers, mp_context=_context(preload), initializer=_start_worker)
+            try:
+                # Starts the processes now, in this environment.
+                return pool, [pool.submit(int) for _ in range(n_workers)]
+            except (EOFError, OSError, BrokenExecutor) as error:  # killed while it starts
+                pool.shutdown(wait=False)
+                died = error
+        time.sleep(_START_AGAIN_S)
+    raise PhotdbError(f"worker processes cannot be started ({died!r}): {KEPT}; with -j 1 none are needed") from died
 
 
 def _context(preload: list[str]) -> Any:
@@ -208,24 +220,41 @@ def _context(preload: list[str]) -> Any:
     return context
 
 
-class _calm:
-    """Processes started within have one thread for linear algebra, and leave Ctrl-C to this one from the beginning."""
-
-    def __enter__(self) -> None:
-        self._before = {name: os.environ.get(name) for name in _ENVIRONMENT}
+@contextlib.contextmanager
+def _calm() -> Iterator[None]:
+    """Start processes within: with one thread for linear algebra, deaf to Ctrl-C from the beginning, and to the end."""
+    before = {name: os.environ.get(name) for name in _ENVIRONMENT}
+    with held_back(), _deaf():  # half a pool would leave processes that find nothing of what they are to share
         os.environ.update(_ENVIRONMENT)
-        self._main = threading.current_thread() is threading.main_thread()  # nobody else may handle signals
-        if self._main:
-            self._handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
 
-    def __exit__(self, *_: object) -> None:
-        if self._main:
-            signal.signal(signal.SIGINT, self._handler)
-        for name, value in self._before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """Block what a terminal sends to the whole group, which processes started within inherit: the main one decides.
+
+    It is not ignored here: what comes meanwhile is heard afterwards.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        # multiprocessing starts it beside them, and would unblock Ctrl-C while it does: so it comes first.
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start_worker() -> None:

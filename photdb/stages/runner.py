@@ -5,9 +5,7 @@ import functools
 import json
 import platform
 import re
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -18,6 +16,7 @@ from sqlalchemy import Connection
 
 from photdb import __version__
 from photdb.errors import PhotdbError
+from photdb.interruptions import held_back
 from photdb.stages import STAGES, Plan
 from photdb.store.connection import driver, insert_row
 from photdb.store.lock import now
@@ -152,22 +151,6 @@ def _libraries() -> str:
     return json.dumps({"python": sys.version.split()[0], **versions, "machine": platform.machine()})
 
 
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C back until a batch is saved: it may come at any place, also where no transaction could be ended."""
-    if threading.current_thread() is not threading.main_thread():  # nobody else hears it
-        yield
-        return
-    came: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if came:
-        signal.raise_signal(signal.SIGINT)
-
-
 def save_in_batches(
     project: Project,
     session: Session,
@@ -203,7 +186,7 @@ def save_in_batches(
     def commit() -> None:
         nonlocal n_pending, last_commit
         if pending:
-            with _uninterrupted():
+            with held_back():  # else Ctrl-C might come where no transaction could be ended
                 with project.transaction() as connection:
                     save(connection, pending)
                 pending.clear()

@@ -57,9 +57,16 @@ class WriterLock:
                     f"cannot write beside the project: {self.path.name}: {error.strerror}: make its folder"
                     f" {self.path.absolute().parent} writable, or copy the project elsewhere"
                 ) from error
-            if _try_lock(file) and self._is_still_there(file):
-                self._file = file
-                break
+            try:
+                if _try_lock(file) and self._is_still_there(file):
+                    self._file = file
+                    break
+            except OSError as error:
+                file.close()
+                raise ProjectError(
+                    f"the file system of {self.path.parent.absolute()} cannot lock files ({error.strerror}), and two"
+                    " commands could write at once: move the project to a local disk"
+                ) from error
             holder = _read_holder(file)
             file.close()
             if time.monotonic() >= deadline:
@@ -110,7 +117,7 @@ if sys.platform == "win32":
             # Far behind the text, which stays readable to others.
             file.seek(1 << 20)
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
+        except PermissionError:
             return False
         finally:
             file.seek(0)
@@ -122,6 +129,6 @@ else:
     def _try_lock(file: IO[bytes]) -> bool:
         try:
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except (BlockingIOError, PermissionError):
             return False
         return True

@@ -1,6 +1,7 @@
 """Bring a project to this photdb's schema: tables by the migrations, views and flags as they stand in the code."""
 
 import contextlib
+import glob
 import importlib.util
 import os
 import sqlite3
@@ -65,6 +66,8 @@ def copy_project(raw: sqlite3.Connection, path: Path, suffix: str) -> Path:
     """Copy an open project to `NAME.photdb.SUFFIX-TIME`, whole or not at all; gives where it is."""
     stamp = now().replace(":", "").replace(".", "")
     copy = path.with_name(f"{path.name}.{suffix}-{stamp}")
+    for left in path.parent.glob(f"{glob.escape(path.name)}.{suffix.partition('-')[0]}-*.part*"):  # killed half-way
+        left.unlink()
     partial = copy.with_name(copy.name + ".part")
     try:
         with contextlib.closing(sqlite3.connect(partial)) as target:

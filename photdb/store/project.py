@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from sqlalchemy import Connection, create_engine
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from photdb import __version__
@@ -19,6 +19,9 @@ from photdb.store import migrate, schema
 from photdb.store.bad_files import LOOK, check_kind, unreadable, write_ahead
 from photdb.store.connection import driver, insert_row, transaction, update_row
 from photdb.store.lock import WriterLock, now, user_and_host
+
+#: How long to wait while another process commits, or rolls back what was left by one that was killed.
+BUSY_S = 30.0
 
 
 class Project:
@@ -183,7 +186,7 @@ class Project:
         finally:
             values = {"outcome": outcome, **({"finished_at": now()} if log == "stage_run" else {})}
             # It is only a log: where it cannot be written (full disk), the first error matters more.
-            with contextlib.suppress(OperationalError, sqlite3.Error), self.transaction() as connection:
+            with contextlib.suppress(SQLAlchemyError, sqlite3.Error), self.transaction() as connection:
                 update_row(connection, log, row_id, values)
 
     def state(self) -> tuple[int, int]:
@@ -246,7 +249,7 @@ def _connect(path: Path, *, write: bool, create: bool = False) -> Connection:
     uri = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
 
     def connect() -> sqlite3.Connection:
-        raw = sqlite3.connect(uri, uri=True, timeout=30, isolation_level=None, check_same_thread=False)
+        raw = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
             raw.execute("PRAGMA foreign_keys=ON")
             raw.execute("PRAGMA synchronous=FULL")

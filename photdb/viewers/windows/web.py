@@ -286,8 +286,10 @@ def _outliving_the_terminal(window: Window[Any], manager: _Manager) -> Iterator[
         else:
             loop.call_later(_LOOK_S, look, left_s)
 
+    before = signal.getsignal(signal.SIGHUP)
     loop.add_signal_handler(signal.SIGHUP, look, _ALONE_S)
     try:
         yield
     finally:
         loop.remove_signal_handler(signal.SIGHUP)
+        signal.signal(signal.SIGHUP, before)
