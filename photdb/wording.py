@@ -1,10 +1,13 @@
-"""How counts and frame numbers are written in what people read."""
+"""How counts, frame numbers, and names that others chose are written in what people read."""
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
 #: What to say when work ends early.
 KEPT: Final = "what was done is kept, and `photdb run` goes on"
+#: Longer names are cut where they are named.
+_LONGEST_NAME: Final = 120
 
 
 def numbers(values: Sequence[int], *, most: int = 8) -> str:
@@ -22,3 +25,28 @@ def numbers(values: Sequence[int], *, most: int = 8) -> str:
 def count(number: int, noun: str) -> str:
     """Write a count with its noun: `1 frame`, `12 frames`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def printable(text: str) -> str:
+    """Show what cannot be printed as its escape, so that no name steers a terminal.
+
+    That is control characters, line breaks, what turns the direction of writing, and bytes of a file name that are no
+    UTF-8.
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def named(name: object) -> str:
+    """Write a name that somebody typed as it is where that is clear, else in quotation marks, cut if it is long."""
+    text = str(name)
+    cut = text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1] + "…"
+    return cut if cut == text and cut.isprintable() and cut == cut.strip() != "" else repr(cut)
+
+
+def shortened(text: str) -> str:
+    """Cut words that are far too long to be read, in their middle."""
+    return re.sub(r"\S{300,}", lambda word: f"{word[0][:100]}…{word[0][-100:]}", text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

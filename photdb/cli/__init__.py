@@ -1,17 +1,22 @@
 """The command line: `photdb COMMAND`. Each command is a small file here that parses, calls one function and prints."""
 
 import atexit
+import contextlib
 import gc
+import io
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
 import click
 
 from photdb import __version__
+from photdb.cli.terminal import echo
 from photdb.errors import PhotdbError
+from photdb.wording import named, printable, shortened
 
 #: Every command in the order of a night, and the module it is in.
 COMMANDS = {
@@ -53,14 +58,16 @@ class _Commands(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.obj = list(args)  # as typed, for the history
-        return super().parse_args(ctx, args)
+        with _readable():
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _readable():
+                return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:
             said = f" {interrupt}." if interrupt.args else " What was finished is kept."
-            click.echo(f"Interrupted.{said} The same command goes on from there.", err=True)
+            echo(f"Interrupted.{said} The same command goes on from there.", err=True)
             ctx.exit(130)
         except PhotdbError as error:
             raise click.ClickException(_sentence(str(error))) from error
@@ -71,14 +78,30 @@ class _Commands(click.Group):
         except OSError as error:
             name = f"the file {error.filename}: " if error.filename else ""
             raise click.ClickException(_sentence(f"{name}{error.strerror or error}")) from error
+        except UnicodeEncodeError as error:  # bytes that are no UTF-8, in a file's name or what was typed
+            raise click.ClickException(_sentence(f"{named(error.object)} is no text in UTF-8: rename it")) from error
         except Exception as error:
             if (message := _database_message(error) or _backend_message(error)) is None:
                 raise
             raise click.ClickException(_sentence(message)) from error
 
 
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    """See that what click says of wrong usage can be read, whatever was typed."""
+    try:
+        yield
+    except click.MissingParameter:  # holds nothing that was typed, and its lines are meant
+        raise
+    except click.UsageError as error:
+        said = error.format_message()
+        if (readable := shortened(printable(said))) == said:
+            raise
+        raise click.UsageError(readable, error.ctx) from error
+
+
 def _sentence(message: str) -> str:
-    message = message.strip()
+    message = shortened(printable(message.strip()))
     if message.split(maxsplit=1)[0].isalpha():  # else it begins with a name or a value
         message = message[0].upper() + message[1:]
     return message + ("" if message.endswith((".", "?", "!")) else ".")
@@ -130,4 +153,7 @@ def main() -> None:
     atexit.register(gc.freeze)
     # A polite kill is an interruption like Ctrl-C: what was finished is kept, and said.
     signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # one that cannot say ± shows its escape
+            stream.reconfigure(errors="backslashreplace")
     cli(prog_name="photdb")

@@ -6,6 +6,7 @@ import shlex
 import click
 
 from photdb.cli.common import Console, console_options
+from photdb.cli.terminal import echo, echo_data
 
 
 @click.command()
@@ -25,7 +26,7 @@ def history_command(console: Console, as_script: bool) -> None:
         from photdb.cli._replay import script
 
         with console.reading() as project:
-            click.echo(script(project), nl=False)
+            echo_data(script(project))
         return
     with console.reading() as project:
         rows = project.connection.exec_driver_sql(
@@ -35,5 +36,5 @@ def history_command(console: Console, as_script: bool) -> None:
         line = shlex.join(["photdb", row.command, *json.loads(row.arguments)])
         who = f"{row.user or '?'}@{row.host}, photdb {row.version}"
         state = row.outcome or "killed, or still at work"
-        click.echo(f"{row.at}  {line}" + ("" if state == "ok" else f"   [{state}]"))
+        echo(f"{row.at}  {line}" + ("" if state == "ok" else f"   [{state}]"))
         console.detail(f"    {who}")

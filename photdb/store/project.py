@@ -3,7 +3,9 @@
 import contextlib
 import json
 import os
+import shlex
 import sqlite3
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +20,7 @@ from photdb.errors import ProjectError
 from photdb.store import migrate, schema
 from photdb.store.connection import driver, insert_row, transaction, update_row
 from photdb.store.lock import WriterLock, now, user_and_host
+from photdb.wording import named
 
 
 class Project:
@@ -51,6 +54,7 @@ class Project:
             revision = project.revision()
             if revision != schema.HEAD:
                 _refuse_newer(path, revision)
+            migrate.refuse_foreign(project.connection, path)
             if not migrate.is_current(project.connection, revision):
                 raise ProjectError(
                     f"{path.name} was made by an older photdb: any command that writes, such as `photdb run`,"
@@ -88,6 +92,8 @@ class Project:
             revision = project.revision()
             if revision != schema.HEAD:
                 _refuse_newer(path, revision)
+            migrate.refuse_foreign(project.connection, path)
+            if revision != schema.HEAD:
                 migrate.keep_copy(project.connection, path)
             if not migrate.is_current(project.connection, revision):
                 migrate.upgrade(project.connection)
@@ -237,6 +243,10 @@ def _connect(path: Path, *, write: bool, create: bool = False) -> Connection:
     def connect() -> sqlite3.Connection:
         raw = sqlite3.connect(uri, uri=True, timeout=30, isolation_level=None, check_same_thread=False)
         try:
+            # A project may come from a stranger: what is in its schema must not be able to do more than compute.
+            raw.execute("PRAGMA trusted_schema=OFF")
+            if sys.version_info >= (3, 12):
+                raw.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True)
             raw.execute("PRAGMA foreign_keys=ON")
             raw.execute("PRAGMA synchronous=FULL")
             raw.execute("PRAGMA cache_size=-65536")
@@ -269,7 +279,9 @@ def _remove_draft(path: Path) -> None:
 def _missing(path: Path) -> ProjectError:
     if path.is_dir():
         return ProjectError(f"{path} is a folder, not a project: name the .photdb file")
-    return ProjectError(f"there is no project {path}: make one with `photdb init FRAMES -p {path}`")
+    return ProjectError(
+        f"there is no project {named(path)}: make one with `photdb init FRAMES -p {shlex.quote(str(path))}`"
+    )
 
 
 def _refuse_newer(path: Path, revision: str | None) -> None:
