@@ -94,10 +94,7 @@ def _readable() -> Iterator[None]:
     except click.MissingParameter:  # holds nothing that was typed, and its lines are meant
         raise
     except click.UsageError as error:
-        said = error.format_message()
-        if (readable := shortened(printable(said))) == said:
-            raise
-        raise click.UsageError(readable, error.ctx) from error
+        raise click.UsageError(_sentence(error.format_message()), error.ctx) from error
 
 
 def _sentence(message: str) -> str:

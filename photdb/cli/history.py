@@ -1,6 +1,5 @@
 """`photdb history`: every command that changed the project."""
 
-import json
 import shlex
 
 import click
@@ -22,9 +21,9 @@ def history_command(console: Console, as_script: bool) -> None:
       photdb history
       photdb history --as-script > again.sh; PROJECT=/tmp/again.photdb sh again.sh
     """
-    if as_script:
-        from photdb.cli._replay import script
+    from photdb.cli._replay import script, typed
 
+    if as_script:
         with console.reading() as project:
             echo_data(script(project))
         return
@@ -33,7 +32,7 @@ def history_command(console: Console, as_script: bool) -> None:
             "SELECT at, command, arguments, version, user, host, outcome FROM history ORDER BY id"
         ).all()
     for row in rows:
-        line = shlex.join(["photdb", row.command, *json.loads(row.arguments)])
+        line = shlex.join(["photdb", row.command, *typed(row.arguments)])
         who = f"{row.user or '?'}@{row.host}, photdb {row.version}"
         state = row.outcome or "killed, or still at work"
         echo(f"{row.at}  {line}" + ("" if state == "ok" else f"   [{state}]"))

@@ -26,4 +26,5 @@ def echo_data(text: str) -> None:
     if sys.stdout.isatty():
         echo_block(text.removesuffix("\n"))
     else:
-        click.echo(text, nl=not text.endswith("\n"))
+        sys.stdout.write(text)  # click would leave out what looks like colours
+        sys.stdout.flush()

@@ -1,6 +1,5 @@
 """The files of an export: names that stay in their folder, and no file of others overwritten."""
 
-import os
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -8,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from photdb.errors import PhotdbError
+from photdb.store.files import write_whole
 
 #: How far into a file its mark is looked for.
 _HEAD_CHARACTERS = 65536
+#: A file name is made of two such parts, and has at most 255 bytes.
+_LONGEST_PART = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ def safe_name(label: str, taken: set[str]) -> str:
     str
     """
     plain = unicodedata.normalize("NFKD", label).encode("ascii", "ignore").decode()
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", plain).strip("._-") or "unnamed"
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", plain)[:_LONGEST_PART].strip("._-") or "unnamed"
     name, n = stem, 1
     while name.lower() in taken:
         n += 1
@@ -80,15 +82,7 @@ def write_files(folder: Path, drafts: Sequence[Draft], *, overwrite: bool = Fals
     paths = []
     for draft in drafts:
         path = folder / draft.name
-        partial = folder / f".{draft.name}.part"
-        partial.unlink(missing_ok=True)
-        try:
-            with partial.open("x", encoding="utf-8", newline="") as file:
-                file.write(draft.text)
-            os.replace(partial, path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+        write_whole(path, draft.text.encode("utf-8", errors="backslashreplace"))
         paths.append(path)
     return paths
 

@@ -58,7 +58,7 @@ def plan(project: Project, params: dict[str, Any]) -> Plan:
         path = os.path.join(folder, name)
         try:
             status = os.stat(path)
-        except OSError:
+        except (OSError, ValueError):  # gone, or of a name that no file can have
             # What was measured stays valid without the file; what its header says now cannot be known.
             if error is None:
                 (missing if known == _input(header_crc32, rule) else reread).append((id_, number))

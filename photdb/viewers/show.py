@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from photdb.errors import PhotdbError
+from photdb.store.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -79,12 +80,7 @@ def save(figure: "Figure", path: Path) -> None:
         As `need_format`.
     """
     form = need_format(path)
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        partial.write_bytes(rendered(figure, form))
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, rendered(figure, form))
 
 
 def rendered(figure: "Figure", form: str, **options: Any) -> bytes:
