@@ -65,6 +65,7 @@ def _stages(project: "Project") -> tuple[list[dict[str, Any]], str | None]:
 
     out: list[dict[str, Any]] = []
     waiting: list[str] = []
+    blocked: list[str] = []
     following = None
     # The last stage first: what it reads holds what those before it read, which then is read once.
     plans = {name: plan(project, name) for name in reversed(STAGES)}
@@ -74,9 +75,14 @@ def _stages(project: "Project") -> tuple[list[dict[str, Any]], str | None]:
             "SELECT started_at, finished_at, outcome FROM stage_run WHERE stage = ? ORDER BY id DESC LIMIT 1", (name,)
         ).first()
         before = [upstream for upstream in stage.upstream if upstream in waiting]
+        stopped = next((upstream for upstream in stage.upstream if upstream in blocked), None)
         if made.blocked is not None:
             state, reasons = "waits", [made.blocked]
-            following = following or _NEXT.get(name)
+            blocked.append(name)
+            following = following or ("photdb reject list" if "reject list" in made.blocked else _NEXT.get(name))
+        elif stopped is not None:
+            state, reasons = "waits", [f"for {stopped}"]
+            blocked.append(name)
         elif made.work:
             state, reasons = "out of date" if last is not None else "to do", made.reasons
             following = following or f"photdb {name if name != 'headers' else 'run'}"
