@@ -6,15 +6,16 @@ from typing import Final
 import click
 
 from photdb.cli import cli
+from photdb.cli.values import Whole
 
-#: The arguments that each command is happy with on the small solved night; options are put behind them.
-FINE: Final = {
-    "init": ["frames", "-p", "other.photdb"],
+#: What each command is happy with on the small solved night; None: by itself it opens a window or only groups others.
+FINE: Final[dict[str, list[str] | None]] = {
+    "init": ["frames"],
     "add": ["late"],
-    "set": ["--observer", "me"],
+    "set": [],
     "qc": [],
     "shifts": [],
-    "select": None,  # by itself it opens a window
+    "select": None,
     "select asteroid": ["A2", "--at", "1", "100", "100", "--at", "20", "120", "120", "--no-snap"],
     "select variable": ["V2", "--at", "1", "100", "100", "--no-snap"],
     "select reference": ["R9", "--at", "1", "100", "100", "--no-snap"],
@@ -44,20 +45,19 @@ FINE: Final = {
     "demo": ["frames"],  # not empty: refused before anything is simulated
 }
 
-#: What is typed by mistake, by others, or by mischief.
-NONSENSE: Final = (
+#: What is no number, whatever an option takes.
+NO_NUMBERS: Final = (
     "",
     " ",
     "nan",
     "inf",
     "-inf",
     "1e400",
-    "-1",
-    "0",
-    "1" + 30 * "0",
     "1.5.2",
-    "99999",
     "5-3",
+    "1_0",
+    "٣",
+    "²",
     "ünïcödé-☃",
     "\x1b[31mred",
     "two\nlines",
@@ -65,11 +65,9 @@ NONSENSE: Final = (
     "'; DROP TABLE frame; --",
     "../../outside",
     "x" * 5000,
-    "٣",
-    "²",
-    "1_0",
-    "--",
 )
+#: Numbers that are out of most ranges.
+NUMBERS: Final = ("-1", "0", "99999", "1" + 30 * "0")
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
@@ -84,38 +82,48 @@ def commands() -> Iterator[tuple[str, click.Command]]:
                 yield f"{name} {inner}", subcommand
 
 
-def options(command: click.Command) -> Iterator[click.Option]:
-    for parameter in command.params:
-        if isinstance(parameter, click.Option):
-            yield parameter
+def takes_numbers(option: click.Option) -> bool:
+    """Tell whether all values of an option are numbers (or `none`)."""
+    return isinstance(option.type, Whole) or option.type.name in ("number", "number|none")
 
 
-def mistakes(name: str, command: click.Command, values: tuple[str, ...] = NONSENSE) -> Iterator[tuple[str, list[str]]]:
-    """Give lines to type that are probably wrong, each with what it is about: an option, or an argument's name."""
-    words = name.split()
-    fine = FINE[name]
+def mistakes(name: str, command: click.Command, *, whole: bool) -> Iterator[tuple[str, list[str], bool]]:
+    """Give lines to type that are probably wrong.
+
+    Parameters
+    ----------
+    name, command
+        Of the command.
+    whole : bool
+        Also options that all commands have, and each value in both ways of writing it.
+
+    Yields
+    ------
+    what is wrong (an option, or the name of an argument), the words, and whether they are wrong usage for certain
+    """
+    words, fine = name.split(), FINE[name]
     if fine is None:
         return
-    for option in options(command):
+    for option in command.params:
+        if not isinstance(option, click.Option):
+            continue
         flag = option.opts[-1]
         if option.is_flag:
-            yield flag, [*words, f"{flag}=yes", *fine]
+            yield flag, [*words, f"{flag}=yes", *fine], True
             continue
-        if option.name in ("n_workers", "scheduler"):  # said of once, not of each command
+        if option.name in ("project_path", "n_workers", "scheduler") and not whole and name not in ("status", "qc"):
             continue
-        yield flag, [*words, *fine, flag]  # its value is missing
-        for value in values:
-            given = [value] * option.nargs
-            yield flag, [*words, *fine, flag, *given]
-            yield (
-                flag,
-                [*words, *fine, flag, *["1"] * (option.nargs - 1), value]
-                if option.nargs > 1
-                else [*words, *fine, f"{flag}={value}"],
-            )
+        yield flag, [*words, *fine, flag], True  # its value is missing
+        for i, value in enumerate((*NO_NUMBERS, *NUMBERS)):
+            certain = takes_numbers(option) and value in NO_NUMBERS
+            if option.nargs > 1:
+                yield flag, [*words, *fine, flag, *["1"] * (option.nargs - 1), value], certain
+            elif whole or i % 2:
+                yield flag, [*words, *fine, f"{flag}={value}"], certain
+            if option.nargs == 1 and (whole or not i % 2):
+                yield flag, [*words, *fine, flag, value], certain
     for argument in command.params:
-        if not isinstance(argument, click.Argument):
-            continue
-        others = [w for w in fine[fine.index("--at") :]] if "--at" in fine else fine[1:]
-        for value in values:
-            yield argument.human_readable_name, [*words, "--", value] if not others else [*words, *others, "--", value]
+        if isinstance(argument, click.Argument) and name != "demo":  # that would make a demo of any name
+            others = fine[fine.index("--at") :] if "--at" in fine else fine[1:]
+            for value in (*NO_NUMBERS, *NUMBERS):
+                yield argument.human_readable_name, [*words, *others, "--", value], False

@@ -15,7 +15,6 @@ import re
 import shlex
 import shutil
 import sqlite3
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from memory import folder_in_memory
 from nights import DECISIONS, RESULTS, Night, invoke, snapshot
 
 from photdb.simulate import clear_night, simulate_night
@@ -525,14 +525,9 @@ def _commands(script: str) -> Iterator[tuple[list[str], bool]]:
 
 
 @pytest.fixture(scope="module")
-def somewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder in memory, where there is such: commands wait for the disk most of their time."""
-    memory = Path("/dev/shm")  # noqa: S108
-    if not os.access(memory, os.W_OK):
-        yield tmp_path_factory.mktemp("sessions")
-        return
-    with tempfile.TemporaryDirectory(dir=memory, prefix="photdb-sessions-") as folder:
-        yield Path(folder)
+def somewhere() -> Iterator[Path]:
+    with folder_in_memory() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")
