@@ -108,6 +108,8 @@ def read_header(path: str | Path) -> HeaderRead:
 @contextmanager
 def opened(path: str | Path) -> Iterator[tuple[io.FileIO, os.stat_result]]:
     """Open a file for reading, with its status; what the system says against it becomes a readable reason."""
+    if "\0" in os.fspath(path):
+        raise FrameError("no file can have this name")
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for ever
             raise FrameError("a folder or a device, not a file")

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from photdb.algorithms import frame_kernels
 from photdb.errors import FrameError, PhotdbError, UnreadableError
 from photdb.fits import LAYOUT, STORED, HeaderRead, check_unchanged, expand, header_of, opened, read_header
+from photdb.wording import named
 
 __all__ = ["FrameReader", "HeaderRead", "content_crc32", "find_frames", "read_header", "read_pixels"]
 
@@ -63,9 +64,9 @@ def find_frames(inputs: Iterable[str | Path]) -> list[Path]:
         matches = sorted(glob.glob(given)) if is_pattern else [given]
         frames = [frame for match in matches for frame in _frames_at(Path(os.path.abspath(match)))]
         if not frames and os.path.isdir(given):
-            raise PhotdbError(f"the folder {given} holds no frames (.fit, .fits or .fts, also with .gz or .fz)")
+            raise PhotdbError(f"the folder {named(given)} holds no frames (.fit, .fits or .fts, also with .gz or .fz)")
         if not frames:
-            raise PhotdbError(f"no file, folder or match for {given}")
+            raise PhotdbError(f"no file, folder or match for {named(given)}")
         found.update(frames)
     return sorted(found)
 

@@ -1,5 +1,6 @@
-"""How counts and frame numbers are written in what people read."""
+"""How counts, frame numbers, and names that others chose are written in what people read."""
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -9,6 +10,8 @@ KEPT: Final = "what was done is kept, and `photdb run` goes on"
 MISSING: Final = "the file does not exist"
 #: What to do then.
 MOVED: Final = "where frames have moved, `photdb relocate DIR`"
+#: Longer names are cut where they are named.
+_LONGEST_NAME: Final = 120
 
 
 def numbers(values: Sequence[int], *, most: int = 8) -> str:
@@ -34,8 +37,38 @@ def why_unread(reason: object) -> str:
 
 
 def sentence(message: str) -> str:
-    """Write a message as a sentence on one line, with its first letter and its full stop."""
-    message = " ".join(message.split())  # SQLite quotes statements as they were written, on several lines
+    """Write a message as a sentence on one line, with its first letter and its full stop; names cannot steer it."""
+    message = shortened(printable(" ".join(message.split())))  # SQLite quotes statements on the lines they had
     if message.split(maxsplit=1)[0].isalpha():  # else it begins with a name or a value
         message = message[0].upper() + message[1:]
     return message + ("" if message.endswith((".", "?", "!")) else ".")
+
+
+def listed(names: Sequence[str], *, most: int = 40) -> str:
+    """List names with commas between, cut after `most` of them."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def printable(text: str) -> str:
+    """Show what cannot be printed as its escape, so that no name steers a terminal.
+
+    That is control characters, line breaks, what turns the direction of writing, and bytes of a file name that are no
+    UTF-8.
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def named(name: object) -> str:
+    """Write a name that somebody typed as it is where that is clear, else in quotation marks, cut if it is long."""
+    text = str(name)
+    cut = text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1] + "…"
+    return cut if cut == text and cut.isprintable() and cut == cut.strip() != "" else repr(cut)
+
+
+def shortened(text: str) -> str:
+    """Cut words that are far too long to be read, in their middle."""
+    return re.sub(r"\S{300,}", lambda word: f"{word[0][:100]}…{word[0][-100:]}", text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

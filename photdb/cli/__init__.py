@@ -4,17 +4,20 @@ import atexit
 import contextlib
 import errno
 import gc
+import io
 import os
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
 import click
 
 from photdb import __version__
+from photdb.cli.terminal import echo
 from photdb.errors import PhotdbError
 from photdb.interruptions import AtWork, exit_code, heed, outlive_readers
-from photdb.wording import sentence
+from photdb.wording import named, sentence
 
 #: Every command in the order of a night, and the module it is in.
 COMMANDS = {
@@ -62,7 +65,8 @@ class _Commands(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.obj = list(args)  # as typed, for the history
-        return super().parse_args(ctx, args)
+        with _readable():
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         with AtWork() as work:
@@ -70,16 +74,19 @@ class _Commands(click.Group):
         if work.interruption is not None:
             said = f" {work.interruption}." if work.interruption.args else " What was finished is kept."
             with contextlib.suppress(OSError):  # the terminal may be gone
-                click.echo(f"Interrupted.{said} The same command goes on from there.", err=True)
+                echo(f"Interrupted.{said} The same command goes on from there.", err=True)
         ctx.exit(exit_code())
 
     def _invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _readable():
+                return super().invoke(ctx)
         except PhotdbError as error:
             raise click.ClickException(sentence(str(error))) from error
         except OSError as error:
             raise click.ClickException(sentence(_system_message(error))) from error
+        except UnicodeEncodeError as error:  # bytes that are no UTF-8, in a file's name or what was typed
+            raise click.ClickException(sentence(f"{named(error.object)} is no text in UTF-8: rename it")) from error
         except Exception as error:
             if (message := _database_message(error) or _backend_message(error)) is None:
                 raise
@@ -91,14 +98,20 @@ def _system_message(error: OSError) -> str:
     what = error.strerror or str(error)
     if error.filename:
         return f"the file {error.filename}: {what}"
-    if error.errno in (
-        errno.ENOSPC,
-        errno.EFBIG,
-        errno.EDQUOT,
-        errno.EIO,
-    ):  # of a file that has no name: standard output
+    if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO):  # of a file without a name: standard output
         return f"the output cannot be written ({what}): make room, or send it elsewhere"
     return what
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    """See that what click says of wrong usage can be read, whatever was typed."""
+    try:
+        yield
+    except click.MissingParameter:  # holds nothing that was typed, and its lines are meant
+        raise
+    except click.UsageError as error:
+        raise click.UsageError(sentence(error.format_message()), error.ctx) from error
 
 
 def _database_message(error: Exception) -> str | None:
@@ -154,8 +167,11 @@ def main() -> None:
     atexit.register(gc.freeze)
     heed()
     outlive_readers()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # one that cannot say ± shows its escape
+            stream.reconfigure(errors="backslashreplace")
     try:
         cli(prog_name="photdb")
     except OSError as error:  # of --help and --version, which are printed before there is a command
-        click.echo(f"Error: {sentence(_system_message(error))}", err=True)
+        echo(f"Error: {sentence(_system_message(error))}", err=True)
         sys.exit(1)

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from photdb.cli.common import Console
+from photdb.cli.terminal import echo, echo_block
 from photdb.errors import PhotdbError
 
 _ROLES = ("asteroid", "variable", "reference", "check")
@@ -65,20 +66,20 @@ def ask(question: str) -> str:
     Left
         The input has ended.
     """
-    click.echo(f"{question}: ", nl=False)
+    echo(f"{question}: ", end="")
     sys.stdout.flush()
     line = sys.stdin.readline()
     if not line:
         raise Left
     if not sys.stdin.isatty():
-        click.echo(line.rstrip("\n"))  # what a terminal would have shown
+        echo(line.rstrip("\n"))  # what a terminal would have shown
     return line.strip()
 
 
 def say_refused(error: PhotdbError | click.ClickException) -> None:
     """Say what is wrong with an answer; how the command is used is no matter here."""
     text = error.format_message() if isinstance(error, click.ClickException) else str(error)
-    click.echo(f"Error: {text}" + ("" if text.endswith((".", "?")) else "."), err=True)
+    echo(f"Error: {text}" + ("" if text.endswith((".", "?")) else "."), err=True)
 
 
 def _answered(question: str, do: Callable[[str], None]) -> str:
@@ -182,7 +183,7 @@ class Guide:
 
     def select(self) -> None:
         """Select sources in words, until an empty line."""
-        click.echo(
+        echo_block(
             "A line a source: asteroid NAME FRAME X Y FRAME X Y, variable NAME FRAME X Y, reference FRAME X Y,\n"
             "check FRAME X Y, reference auto 7, remove NAME, list. FRAME is a number, first or last; Enter goes on."
         )
@@ -263,7 +264,7 @@ class Guide:
                 at = self._waiting.setdefault(label[0], []) + at
                 self._waiting[label[0]] = at
                 if len(at) == 1:
-                    click.echo(f"{label[0]} needs a position in another frame, far from this one.")
+                    echo(f"{label[0]} needs a position in another frame, far from this one.")
                     return
             options = [word for place in at for word in ("--at", *place)]
             self._waiting.pop(label[0], None) if role == "asteroid" else None

@@ -21,7 +21,9 @@ _ELSEWHERE: Final = {"project_path", "verbose", "quiet", "n_workers", "scheduler
 #: Parameters that decide something before the work begins, and so even if the work does not end.
 _DECIDING: Final = {*RULES, "reference_frame", "apertures", "more", "radii", "annulus"}
 #: Commands that are not repeated: what `guide` did stands there as other commands, and frames and file are others then.
-_LEFT_OUT: Final = ("guide", "relocate", "check-project")
+_LEFT_OUT: Final = {"guide", "relocate", "check-project"}
+#: What a history holds, `init` and `add` apart; of a project that came from a stranger nothing else is repeated.
+_REPEATED: Final = {"set", "qc", "shifts", "select", "measure", "check", "reject", "accept", "solve", "run"}
 #: Where decisions are kept, and the columns that say when they were made.
 _STAMPS: Final = {
     "rule": ("created_at", "withdrawn_at"),
@@ -87,8 +89,10 @@ def script(project: "Project", *, for_others: bool = False) -> str:
             if files:
                 lines.append(_frames_command(entry, project.frame_folder, files, known))
             known.update(_normal(file) for file in files)
-        elif entry.command not in _LEFT_OUT:
+        elif entry.command in _REPEATED:
             lines += _command(entry, finished)
+        elif entry.command not in _LEFT_OUT:
+            lines.append(_comment(f"not a command of photdb's history: {entry.command}"))
         finished.update(stage for stage, outcome in entry.runs if outcome in (None, "ok"))
     return "\n".join(lines) + "\n"
 
@@ -108,12 +112,23 @@ def _history(project: "Project") -> Iterator[_Entry]:
     for row, end in zip(rows, ends, strict=True):
         yield _Entry(
             row.command,
-            json.loads(row.arguments),
+            typed(row.arguments),
             row.outcome,
             [path for at, path in frames if row.at <= at < end],
             any(row.at <= at < end for at in stamps),
             [(stage, outcome) for at, stage, outcome in runs if row.at <= at < end],
         )
+
+
+def typed(arguments: str) -> list[str]:
+    """Read the arguments of a row of the history; what no photdb wrote is one argument."""
+    try:
+        words = json.loads(arguments)
+    except (ValueError, TypeError):
+        words = None
+    if isinstance(words, list) and all(isinstance(word, str) for word in words):
+        return words
+    return [str(arguments)]
 
 
 def _command(entry: _Entry, finished: set[str]) -> list[str]:
@@ -127,9 +142,12 @@ def _command(entry: _Entry, finished: set[str]) -> list[str]:
     if not entry.decided and not entry.runs:
         return [said]
     if any(outcome != "ok" for outcome in own) and (entry.command in finished or "interrupted" not in own):
-        # Of a run that did not end, options are forgotten; what was decided before it is not.
+        # Of a run that did not end, options are forgotten; what was decided before it is not, nor what it stood on, in
+        # which apertures and the reference frame may have been chosen.
         deciding = [word for name, words in parts if name in _DECIDING for word in words]
-        return [said, *([_line(entry.command, deciding) + " || true"] if deciding else [])]
+        before = [stage for stage, outcome in entry.runs if stage not in ("headers", entry.command) and outcome == "ok"]
+        again = _line(entry.command, deciding) if deciding else _line(before[-1], []) if before else None
+        return [said, *([again + " || true"] if again is not None else [])]
     return [said, _line(entry.command, typed) + " || true"]
 
 
@@ -149,6 +167,8 @@ def _frames_command(entry: _Entry, folder: Path, files: list[Path], known: set[P
 
 
 def _place(path: Path, folder: Path) -> str:
+    if not Path(path).is_relative_to(folder):  # it was given by its whole path
+        return shlex.quote(str(path))
     inside = Path(path).relative_to(folder).as_posix()
     return '"$FRAMES"' + ("" if inside == "." else "/" + shlex.quote(inside))
 

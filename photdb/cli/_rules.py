@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from photdb.cli.common import Console, given_value, number, or_none
+from photdb.cli.common import Console
+from photdb.cli.terminal import echo
+from photdb.cli.values import given_value, number, or_none
 from photdb.wording import count, numbers
 
 if TYPE_CHECKING:
@@ -67,6 +69,6 @@ def print_rejected(console: Console, project: "Project", stage: str) -> None:
         hit = [row.frame for row in rows if row.rule == rule and row.frame is not None and not row.overruled]
         kept = [row.frame for row in rows if row.rule == rule and row.frame is not None and row.overruled]
         text = f"{rule} rejects {count(len(hit), 'frame')}" + (f": {numbers(hit, most=100)}" if hit else "")
-        click.echo(text + (f" (accepted all the same: {numbers(kept, most=100)})" if kept else ""))
+        echo(text + (f" (accepted all the same: {numbers(kept, most=100)})" if kept else ""))
     n, accepted = project.connection.exec_driver_sql("SELECT count(*), total(accepted) FROM frame_status").one()
     console.say(f"{int(accepted)} of {count(n, 'frame')} accepted.")

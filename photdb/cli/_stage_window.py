@@ -3,11 +3,10 @@
 import shlex
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from photdb.cli._guide_questions import call
 from photdb.cli._rules import RULES, print_rejected, put_rules
 from photdb.cli.common import Console
+from photdb.cli.terminal import echo
 from photdb.errors import PhotdbError
 from photdb.wording import numbers
 
@@ -176,4 +175,4 @@ def _print_change(change: "Change", specs: dict[int, str]) -> None:
     if change.aperture is not None:
         what.append(("in " if what else "") + f"aperture {specs[change.aperture]}")
     done = {"reject": "Rejected", "accept": "Took back", "undo": "Left to the rules again:"}[change.verb]
-    click.echo(f"{done} {' '.join(what)}.")
+    echo(f"{done} {' '.join(what)}.")

@@ -4,6 +4,7 @@ import click
 
 from photdb.cli._window_options import window_options
 from photdb.cli.common import Console, console_options, fixed, mmag, say_unknown_gain, table
+from photdb.cli.terminal import echo, echo_block
 from photdb.errors import PhotdbError
 
 
@@ -39,7 +40,7 @@ def check_command(console: Console, aperture: str | None) -> None:
             " LEFT JOIN frame f ON f.id = k.worst_frame_id WHERE k.aperture_id = ? ORDER BY s.id",
             (used[0].id,),
         ).all()
-        click.echo(
+        echo_block(
             table(
                 ("reference", "scatter mmag", "expected mmag", "drift mmag", "worst jump mag", "in frame", "frames"),
                 [
@@ -55,6 +56,6 @@ def check_command(console: Console, aperture: str | None) -> None:
             raise PhotdbError("there is no accepted frame in which all references can be used: `photdb reject list`")
         for r in rows:
             if r.advice is not None:
-                click.echo(f"{r.label}: {r.advice}")
+                echo(f"{r.label}: {r.advice}")
         if any(r.advice is not None for r in rows):
             console.say("Figures beside the commands are each star's own, those that should go left out of the mean.")

@@ -3,6 +3,7 @@
 import click
 
 from photdb.cli.common import Console, console_options, workers_options
+from photdb.cli.terminal import echo
 from photdb.wording import MOVED, count, numbers, sentence
 
 
@@ -35,7 +36,7 @@ def check_project_command(console: Console, quick: bool, mend: bool, workers: in
     path = console.path()
     findings = inspect(path)
     for finding in findings:
-        click.echo(sentence(finding.said))
+        echo(sentence(finding.said))
     if mend and findings:
         lock = WriterLock(path)
         lock.acquire("photdb check-project")
@@ -52,14 +53,14 @@ def check_project_command(console: Console, quick: bool, mend: bool, workers: in
         finally:
             lock.release()
         for finding in findings:
-            click.echo("Still so: " + sentence(finding.said))
+            echo("Still so: " + sentence(finding.said))
     if any(f.cure in ("salvage", "rollback mode", "mark") for f in findings):  # it cannot be opened
         click.get_current_context().exit(1)
     n_frames, about_frames = _frames(console, quick, workers)
     if not findings:
         _say_work(console)
     for said in about_frames:
-        click.echo(sentence(said))
+        echo(sentence(said))
     if findings or about_frames:
         click.get_current_context().exit(1)
     looked = "looked at" if quick else "read"

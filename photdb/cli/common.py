@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from photdb.cli._damage import damage_said
+from photdb.cli.terminal import echo
+from photdb.cli.values import Whole
 from photdb.errors import PhotdbError, ProjectError
+from photdb.wording import printable
 
 if TYPE_CHECKING:
     from photdb.stages.runner import Session
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 #: So many are worth a pool of processes, or nearly.
 _MANY_FRAMES = 300
+#: After so many steps SQLite gives up counting.
+_GLANCE_OPS = 100_000_000
 #: When piped, progress is a line so often.
 _PLAIN_S = 10.0
 
@@ -57,12 +62,12 @@ class Console:
     def say(self, message: str) -> None:
         """Tell the user something, unless -q."""
         if self.verbosity >= 0:
-            click.echo(message, err=True)
+            echo(message, err=True)
 
     def detail(self, message: str) -> None:
         """Tell the user something with -v."""
         if self.verbosity >= 1:
-            click.echo(message, err=True)
+            echo(message, err=True)
 
     @contextlib.contextmanager
     def reading(self) -> "Iterator[Project]":
@@ -117,6 +122,7 @@ class Console:
             uri = f"{self.path().absolute().as_uri()}?mode=ro&immutable=1"
             sql = f"SELECT (SELECT count(*) FROM frame) - (SELECT count(DISTINCT frame_id) FROM {table})"  # noqa: S608
             with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
+                database.set_progress_handler(lambda: 1, _GLANCE_OPS)  # whatever the file holds, it is a glance
                 (n_frames,) = database.execute(sql).fetchone()
             if n_frames >= _MANY_FRAMES:
                 from photdb.executors import prepare
@@ -189,11 +195,11 @@ def _lines(label: str, total: int) -> Iterator[Callable[[int], None]]:
         if now - said > _PLAIN_S and done < total:
             said = now
             rate = done / (now - start)
-            click.echo(f"{label}: {done} of {total}, {rate:.0f}/s, {(total - done) / rate:.0f} s left", err=True)
+            echo(f"{label}: {done} of {total}, {rate:.0f}/s, {(total - done) / rate:.0f} s left", err=True)
 
     yield advance
     if done:
-        click.echo(f"{label}: {done} of {total} in {time.monotonic() - start:.1f} s", err=True)
+        echo(f"{label}: {done} of {total} in {time.monotonic() - start:.1f} s", err=True)
 
 
 def say_unknown_gain(console: Console, project: "Project") -> None:
@@ -231,7 +237,7 @@ def workers_options(command: Callable[..., None]) -> Callable[..., None]:
         "-j",
         "--workers",
         "n_workers",
-        type=click.IntRange(1, 256),
+        type=Whole(1, 256),
         metavar="N",
         help="How many processes work on frames; the cores by default. The results are the same.",
     )
@@ -277,45 +283,6 @@ default_option = click.option(
 )
 
 
-def number(
-    *, above: float | None = None, least: float | None = None, most: float | None = None
-) -> Callable[[Any], float]:
-    """Make the type of an option: a finite number within limits."""
-
-    def convert(value: Any) -> float:
-        try:
-            number = float(value)
-        except ValueError:
-            raise click.BadParameter(f"{value!r} is not a number.") from None
-        if not abs(number) < float("inf"):
-            raise click.BadParameter(f"{value!r} is not a finite number.")
-        if above is not None and number <= above:
-            raise click.BadParameter(f"{value} is not above {above:g}.")
-        if least is not None and number < least:
-            raise click.BadParameter(f"{value} is below {least:g}.")
-        if most is not None and number > most:
-            raise click.BadParameter(f"{value} is above {most:g}.")
-        return number
-
-    convert.__name__ = "number"
-    return convert
-
-
-def or_none(inner: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Make the type of an option that also takes `none`, to give up what was set; the value is then that string."""
-
-    def convert(value: Any) -> Any:
-        return value if value == "none" else inner(value)
-
-    convert.__name__ = "text|none" if inner is str else "number|none"
-    return convert
-
-
-def given_value(value: Any) -> Any:
-    """Turn the string 'none' into None."""
-    return None if value == "none" else value
-
-
 def stage_options(name: str, given: dict[str, Any], *, use_default: bool) -> dict[str, Any]:
     """Give the options for a run: those given, and with --default the defaults for the rest."""
     from photdb.stages import STAGES
@@ -325,7 +292,7 @@ def stage_options(name: str, given: dict[str, Any], *, use_default: bool) -> dic
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Lay out rows under headings: numbers to the right, text to the left; None is a dash."""
-    cells = [["-" if v is None else str(v) for v in row] for row in rows]
+    cells = [["-" if v is None else printable(str(v)) for v in row] for row in rows]
     right = [
         any(row[i] is not None for row in rows) and all(row[i] is None or _numeric(row[i]) for row in rows)
         for i in range(len(headings))

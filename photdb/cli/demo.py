@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from photdb.cli.common import Console, workers_options
+from photdb.cli.terminal import echo
+from photdb.cli.values import Whole
 from photdb.errors import PhotdbError
 from photdb.interruptions import exit_code
 
@@ -37,9 +39,9 @@ _CHECKS: Final = 4
 
 @click.command()
 @click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path), default="photdb-demo")
-@click.option("--frames", "n_frames", type=click.IntRange(30, 5000), help="How many frames.  [default: 60]")
+@click.option("--frames", "n_frames", type=Whole(30, 5000), help="How many frames.  [default: 60]")
 @click.option("--full", is_flag=True, help="A night of full size: 1388 frames of 1280 × 1024, 3.6 GB.")
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Another seed, another night.")
+@click.option("--seed", type=Whole(0), default=1, show_default=True, help="Another seed, another night.")
 @click.option("--overwrite", is_flag=True, help="Make a former demo in DIR anew.")
 @workers_options
 def demo_command(
@@ -63,7 +65,7 @@ def demo_command(
         raise click.UsageError("--full has its own number of frames: leave out --frames")
     plan = ganymed(seed=seed) if full else _plan(n_frames or 60, seed)
     _make_room(folder, plan, overwrite=overwrite)
-    click.echo(
+    echo(
         f"Simulating {plan.n_frames} frames of {plan.width_px} × {plan.height_px}, {_size_mb(plan):.0f} MB, in"
         f" {folder / 'frames'}."
     )
@@ -72,19 +74,19 @@ def demo_command(
         with Console(None, 0).progress("simulate", plan.n_frames) as advance:
             truth = simulate_night(folder / "frames", plan, workers=n_threads, progress=lambda: advance(1))
     except KeyboardInterrupt:
-        click.echo("Interrupted before the night was there. `photdb demo --overwrite` begins anew.", err=True)
+        echo("Interrupted before the night was there. `photdb demo --overwrite` begins anew.", err=True)
         click.get_current_context().exit(exit_code())
     except OSError as error:
         raise PhotdbError(
             f"the frames of the demo cannot be written ({error.strerror or error}): make room in {folder}, and `photdb"
             " demo --overwrite` begins anew"
         ) from error
-    click.echo(f"$ cd {shlex.quote(str(folder))}")
+    echo(f"$ cd {shlex.quote(str(folder))}")
     with _inside(folder):
         where = "--scheduler" if isinstance(workers, str) else "-j"
         _session(truth, [] if workers is None else [where, str(workers)])
-        click.echo(_compare(truth))
-    click.echo(f"The light curve over the truth: {folder / 'light_curve.png'}")
+        echo(_compare(truth))
+    echo(f"The light curve over the truth: {folder / 'light_curve.png'}")
 
 
 def _plan(n_frames: int, seed: int) -> "NightPlan":
@@ -153,7 +155,8 @@ def _type(*args: str) -> None:
     """Show a command and run it, as if it had been typed."""
     from photdb.cli import cli
 
-    click.echo(f"\n$ photdb {shlex.join(args)}")
+    echo()
+    echo(f"$ photdb {shlex.join(args)}")
     if code := cli.main(list(args), prog_name="photdb", standalone_mode=False):
         click.get_current_context().exit(code)  # interrupted, which it has said
 
@@ -179,8 +182,9 @@ def _session(truth: "Truth", workers: Sequence[str]) -> None:
         _type("select", role, label, *clicked)
     _type("measure", *workers)
     for intervals, label in _crossings(truth):
-        click.echo(
-            f"\nWhere {label} crosses a star its curves differ, the more so the larger the aperture. An observer sees"
+        echo()
+        echo(
+            f"Where {label} crosses a star its curves differ, the more so the larger the aperture. An observer sees"
             " that in plots; here the truth tells the frames."
         )
         _type("reject", "frames", *intervals, "--source", label, "--reason", "crosses a star")
@@ -198,7 +202,7 @@ def _session(truth: "Truth", workers: Sequence[str]) -> None:
     _type("solve", "--weighting", "all")
     _type("status")
     _type("export", "export")
-    click.echo()
+    echo()
 
 
 def _crossings(truth: "Truth") -> Iterator[tuple[list[str], str]]:

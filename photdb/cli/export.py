@@ -62,4 +62,5 @@ def _say_what_is_out_of_date(console: Console, project: "Project") -> None:
         made = plan(project, name)
         lines += [f"  {name}: {reason}" for reason in ([made.blocked] if made.blocked else made.reasons)]
     if lines:
-        console.say("\n".join(["Exported as it is, though not all is up to date:", *lines]))
+        for line in ("Exported as it is, though not all is up to date:", *lines):
+            console.say(line)

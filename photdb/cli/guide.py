@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from photdb.cli.common import Console, console_options, workers_options
+from photdb.cli.terminal import echo
 from photdb.errors import PhotdbError
 from photdb.interruptions import exit_code
 
@@ -58,7 +59,7 @@ def guide_command(
     if web and questions:
         raise click.UsageError("--web and --questions exclude each other")
     if frames:
-        command_line("init", *frames, *(() if console.given is None else ("-p", console.given)))
+        command_line("init", *(() if console.given is None else ("-p", console.given)), "--", *frames)
     guide = Guide(console, workers)
     step = start or guide.where(STEPS)
     if start is not None:
@@ -68,16 +69,16 @@ def guide_command(
         while step != "end":
             if step in _WINDOWS and in_windows:
                 stage, following = _WINDOWS[step]
-                click.echo(f"== {stage} ==")
+                echo(f"== {stage} ==")
                 _window(guide, stage, web=web)
             else:
                 following = STEPS[STEPS.index(step) + 1]
-                click.echo(f"== {step} ==")
+                echo(f"== {step} ==")
                 _retrying(getattr(guide, step))
             guide.note(following)
             step = following
     except (Left, KeyboardInterrupt, click.exceptions.Exit) as end:
-        click.echo()
+        echo()
         console.say(f"Left at {step}: `photdb guide` goes on there.")
         if not isinstance(end, Left):
             click.get_current_context().exit(getattr(end, "exit_code", exit_code()))

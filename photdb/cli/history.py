@@ -1,11 +1,11 @@
 """`photdb history`: every command that changed the project."""
 
-import json
 import shlex
 
 import click
 
 from photdb.cli.common import Console, console_options
+from photdb.cli.terminal import echo, echo_data
 
 
 @click.command()
@@ -21,19 +21,19 @@ def history_command(console: Console, as_script: bool) -> None:
       photdb history
       photdb history --as-script > again.sh; PROJECT=/tmp/again.photdb sh again.sh
     """
-    if as_script:
-        from photdb.cli._replay import script
+    from photdb.cli._replay import script, typed
 
+    if as_script:
         with console.reading() as project:
-            click.echo(script(project), nl=False)
+            echo_data(script(project))
         return
     with console.reading() as project:
         rows = project.connection.exec_driver_sql(
             "SELECT at, command, arguments, version, user, host, outcome FROM history ORDER BY id"
         ).all()
     for row in rows:
-        line = shlex.join(["photdb", row.command, *json.loads(row.arguments)])
+        line = shlex.join(["photdb", row.command, *typed(row.arguments)])
         who = f"{row.user or '?'}@{row.host}, photdb {row.version}"
         state = row.outcome or "killed, or still at work"
-        click.echo(f"{row.at}  {line}" + ("" if state == "ok" else f"   [{state}]"))
+        echo(f"{row.at}  {line}" + ("" if state == "ok" else f"   [{state}]"))
         console.detail(f"    {who}")

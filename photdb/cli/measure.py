@@ -8,11 +8,12 @@ from photdb.cli.common import (
     Console,
     console_options,
     default_option,
-    number,
     say_unknown_gain,
     stage_options,
     workers_options,
 )
+from photdb.cli.terminal import echo
+from photdb.cli.values import Whole, number
 from photdb.wording import count
 
 Spec = tuple[float, float, float]
@@ -27,7 +28,7 @@ Spec = tuple[float, float, float]
 )
 @click.option("--radii", metavar="FROM:TO:STEP", help="Radii, both ends included, with the ring of --annulus.")
 @click.option("--annulus", nargs=2, type=number(above=0), metavar="IN OUT", help="The ring for --radii.")
-@click.option("--search", "search_px", type=click.IntRange(2, 50), help="Half-size of the search box, pixels.")
+@click.option("--search", "search_px", type=Whole(2, 50), help="Half-size of the search box, pixels.")
 @default_option
 @workers_options
 @console_options
@@ -83,7 +84,7 @@ def measure_command(
             (in_force[0].id,),
         ).all()
         for row in flagged:
-            click.echo(f"{row.source}: {row.name} in {count(row.n, 'accepted frame')}")
+            echo(f"{row.source}: {row.name} in {count(row.n, 'accepted frame')}")
         say_unknown_gain(console, project)
     console.say("Next: photdb check")
 

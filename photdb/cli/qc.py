@@ -15,6 +15,8 @@ from photdb.cli.common import (
     table,
     workers_options,
 )
+from photdb.cli.terminal import echo_block
+from photdb.cli.values import Whole
 
 _METRICS = {
     "range_adu": 0,
@@ -34,7 +36,7 @@ _METRICS = {
 @click.option(
     "--region",
     nargs=4,
-    type=int,
+    type=Whole(),
     metavar="X0 Y0 X1 Y1",
     help="Take the statistics from this rectangle, corners included. Stars are found in the whole frame all the same.",
 )
@@ -75,5 +77,5 @@ def qc_command(
         for (name, digits), values in zip(_METRICS.items(), metrics, strict=True):
             known = sorted(v for v in values if v is not None) or [None]
             rows.append((name, *(fixed(v, digits) for v in (known[0], known[(len(known) - 1) // 2], known[-1]))))
-        click.echo(table(("metric", "least", "median", "most"), rows))
+        echo_block(table(("metric", "least", "median", "most"), rows))
         print_rejected(console, project, "qc")

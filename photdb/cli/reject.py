@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from photdb.cli.common import Console, console_options, table
+from photdb.cli.terminal import echo_block
 from photdb.wording import count, numbers
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def reject_list(console: Console) -> None:
         for (kind, source, aperture, reason, what), frames in groups.items()
     ]
     if lines:
-        click.echo(table(("by", "frames", "source", "aperture", "state", "reason"), lines))
+        echo_block(table(("by", "frames", "source", "aperture", "state", "reason"), lines))
     else:
         console.say("Nothing is left out.")
 

@@ -5,7 +5,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from photdb.cli.common import Console, console_options, fixed, number, only_by_itself, table, web_option
+from photdb.cli.common import Console, console_options, fixed, only_by_itself, table, web_option
+from photdb.cli.terminal import echo_block
+from photdb.cli.values import Whole, number
+from photdb.errors import PhotdbError
 from photdb.wording import count
 
 if TYPE_CHECKING:
@@ -18,7 +21,7 @@ _LETTERS = {"reference": "R", "check": "C"}
 
 
 @click.group(invoke_without_command=True)
-@click.option("--auto", "n_auto", type=click.IntRange(1, 32), metavar="N", help="Show N proposals in the window.")
+@click.option("--auto", "n_auto", type=Whole(1, 32), metavar="N", help="Show N proposals in the window.")
 @web_option
 @console_options
 @click.pass_context
@@ -99,7 +102,7 @@ def select_variable(console: Console, label: str, at: At, one_based: bool, no_sn
 @select_command.command("reference", short_help="Select reference stars, or have them proposed.")
 @click.argument("label", metavar="[NAME]", required=False)
 @_position_options(needed=False)
-@click.option("--auto", "n_auto", type=click.IntRange(1, 32), metavar="N", help="Propose N references.")
+@click.option("--auto", "n_auto", type=Whole(1, 32), metavar="N", help="Propose N references.")
 @console_options
 def select_reference(
     console: Console, label: str | None, at: At, one_based: bool, no_snap: bool, n_auto: int | None
@@ -156,7 +159,7 @@ def select_list(console: Console) -> None:
             " WHERE s.removed_at IS NULL ORDER BY s.id, f.jd_utc_mid"
         ).all()
     if rows:
-        click.echo(
+        echo_block(
             table(
                 ("name", "role", "origin", "frame", "x", "y", "given x", "given y"),
                 [tuple(r[:4]) + tuple(fixed(v, 2) for v in r[4:]) for r in rows],
@@ -191,14 +194,17 @@ def _select(console: Console, label: str | None, role: str, at: At, one_based: b
 
     if label is None and not at:
         raise click.UsageError("give a position with --at FRAME X Y, or the name of a source there is")
+    alone = "" if role in ("asteroid", "variable") else "; without a NAME each is a star of its own"
+    twice = f"two positions in the same frame: one --at a frame{alone}"
+    if label is not None and len({frame for frame, _, _ in at}) < len(at):
+        raise click.UsageError(twice)
     off = 1.0 if one_based else 0.0
     with console.writing() as project:
         _need_shifts(project)
         numbers = {frame: frame_number(project.connection, frame) for frame, _, _ in at}
         ids = dict(zip(numbers, frame_ids(project.connection, list(numbers.values())), strict=True))
         if label is not None and len(set(ids.values())) < len(at):
-            alone = "" if role in ("asteroid", "variable") else "; without a NAME each is a star of its own"
-            raise click.UsageError(f"two positions in the same frame: one --at a frame{alone}")
+            raise PhotdbError(twice)
         field = read_field(project)
         places = [(ids[frame], x - off, y - off) for frame, x, y in at]
         anchors = make_anchors(field, places, snap=not no_snap)
@@ -236,7 +242,5 @@ def _select_auto(console: Console, n_auto: int) -> None:
 
 
 def _need_shifts(project: "Project") -> None:
-    from photdb.errors import PhotdbError
-
     if project.connection.exec_driver_sql("SELECT count(*) FROM shift WHERE dx_px IS NOT NULL").scalar() == 0:
         raise PhotdbError("positions are carried from frame to frame by the shifts: run `photdb shifts` first")

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from photdb.cli.common import Console, console_options, given_value, number, or_none, table
+from photdb.cli.common import Console, console_options, table
+from photdb.cli.terminal import echo_block
+from photdb.cli.values import given_value, number, or_none
 from photdb.errors import PhotdbError
 
 if TYPE_CHECKING:
     from photdb.store.project import Project
-
 
 
 @click.command()
@@ -69,7 +70,7 @@ def set_command(console: Console, site: tuple[float, float, float] | None, **fac
                 *project.connection.exec_driver_sql("SELECT fact, value, origin FROM session").all(),
                 *((name, value, "set") for name, value in _time_facts(project).items() if value),
             ]
-        click.echo(table(("fact", "value", "from"), [tuple(row) for row in rows]))
+        echo_block(table(("fact", "value", "from"), [tuple(row) for row in rows]))
         return
     with console.writing() as project:
         before = _time_facts(project)

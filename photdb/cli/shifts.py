@@ -15,6 +15,8 @@ from photdb.cli.common import (
     table,
     workers_options,
 )
+from photdb.cli.terminal import echo, echo_block
+from photdb.cli.values import Whole
 from photdb.errors import PhotdbError
 from photdb.wording import numbers
 
@@ -26,14 +28,14 @@ _FIGURES = {"dx_px": 2, "dy_px": 2, "rotation_deg": 4, "scale": 6, "n_matched": 
     "--exclude",
     multiple=True,
     nargs=4,
-    type=int,
+    type=Whole(),
     metavar="X0 Y0 X1 Y1",
     help="Leave out stars in this rectangle of every frame. Can be given several times.",
 )
 @click.option(
     "--region",
     nargs=4,
-    type=int,
+    type=Whole(),
     metavar="X0 Y0 X1 Y1",
     help="Use only stars in this rectangle of the reference frame.",
 )
@@ -99,11 +101,11 @@ def shifts_command(
             (name, fixed(low, digits), fixed(high, digits))
             for (name, digits), low, high in zip(_FIGURES.items(), found[::2], found[1::2], strict=True)
         ]
-        click.echo(table(("shift", "least", "most"), rows))
+        echo_block(table(("shift", "least", "most"), rows))
         console.say(f"Reference frame: {reference.number} ({reference.reference_frame_origin}).")
         lost = project.connection.exec_driver_sql(
             "SELECT f.number FROM shift h JOIN frame f ON f.id = h.frame_id WHERE h.dx_px IS NULL"
         ).scalars()
         if unmatched := list(lost):
-            click.echo(f"not matched: frame {numbers(unmatched, most=100)}")
+            echo(f"not matched: frame {numbers(unmatched, most=100)}")
         print_rejected(console, project, "shifts")

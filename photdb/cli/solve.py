@@ -14,6 +14,8 @@ from photdb.cli.common import (
     stage_options,
     table,
 )
+from photdb.cli.terminal import echo_block
+from photdb.cli.values import Whole
 from photdb.errors import PhotdbError
 from photdb.wording import count
 
@@ -22,15 +24,15 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--window", type=click.IntRange(1, 999), help="Frames of the smoother, an odd number.  [default: 7]")
-@click.option("--degree", type=click.IntRange(0, 9), help="Its polynomial; 0 is a boxcar.  [default: 2]")
+@click.option("--window", type=Whole(1, 999), help="Frames of the smoother, an odd number.  [default: 7]")
+@click.option("--degree", type=Whole(0, 9), help="Its polynomial; 0 is a boxcar.  [default: 2]")
 @click.option(
     "--weighting",
     multiple=True,
     type=click.Choice(["mean", "flux", "variance", "all"]),
     help="How references are averaged; can be given several times.  [default: mean]",
 )
-@click.option("--top", type=click.IntRange(1, 100), help="How many curves are kept.  [default: 10]")
+@click.option("--top", type=Whole(1, 100), help="How many curves are kept.  [default: 10]")
 @default_option
 @console_options
 @window_options
@@ -63,7 +65,10 @@ def solve_command(
         say_unknown_gain(console, project)
         print_solutions(console, project)
         if project.connection.exec_driver_sql("SELECT count(*) FROM best_combination").scalar() == 0:
-            raise PhotdbError("no target has a light curve; above it is said why")
+            why = project.connection.exec_driver_sql(
+                "SELECT h.message FROM search h JOIN target t ON t.id = h.target_id WHERE h.message IS NOT NULL"
+            ).scalar()
+            raise PhotdbError("no target has a light curve" + (f": {why}" if why else ""))
 
 
 def print_solutions(console: Console, project: "Project", most: int = 10) -> None:
@@ -84,7 +89,7 @@ def print_solutions(console: Console, project: "Project", most: int = 10) -> Non
             "SELECT * FROM best_combination WHERE target = ? AND rank <= ? ORDER BY rank", (search.label, most)
         ).all()
         if rows:
-            click.echo(
+            echo_block(
                 table(
                     ("rank", "target", "noise mmag", "±", "robust", "drift mmag", "aperture")
                     + ("weighting", "references", "frames", "points"),

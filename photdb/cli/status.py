@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from photdb.cli.common import Console, console_options, table
+from photdb.cli.terminal import echo, echo_block
 from photdb.wording import count
 
 if TYPE_CHECKING:
@@ -27,18 +28,18 @@ def status_command(console: Console, check: bool, as_json: bool) -> None:
         stages, following = _stages(project)
         facts = _facts(project)
     if as_json:
-        click.echo(json.dumps({**facts, "stages": stages, "next": following}, indent=1))
+        echo_block(json.dumps({**facts, "stages": stages, "next": following}, indent=1))
     else:
-        click.echo(
+        echo(
             f"{facts['name']}: {count(facts['frames'], 'frame')}, {facts['accepted']} accepted;"
             f" {', '.join(count(n, role) for role, n in facts['sources'].items()) or 'no sources yet'}"
         )
         rows = [(s["stage"], s["state"], s["when"], s["options"]) for s in stages]
-        click.echo(table(("stage", "state", "last run", "options"), rows))
+        echo_block(table(("stage", "state", "last run", "options"), rows))
         for s in stages:
             for text in (*s["reasons"], *s["notes"]):
-                click.echo(f"{s['stage']}: {text}")
-        click.echo(f"Next: {following}" if following else "Everything is up to date.")
+                echo(f"{s['stage']}: {text}")
+        echo(f"Next: {following}" if following else "Everything is up to date.")
     if check and any(s["state"] != "done" for s in stages):
         click.get_current_context().exit(3)
 
@@ -64,6 +65,7 @@ def _stages(project: "Project") -> tuple[list[dict[str, Any]], str | None]:
 
     out: list[dict[str, Any]] = []
     waiting: list[str] = []
+    blocked: list[str] = []
     following = None
     # The last stage first: what it reads holds what those before it read, which then is read once.
     plans = {name: plan(project, name) for name in reversed(STAGES)}
@@ -73,9 +75,14 @@ def _stages(project: "Project") -> tuple[list[dict[str, Any]], str | None]:
             "SELECT started_at, finished_at, outcome FROM stage_run WHERE stage = ? ORDER BY id DESC LIMIT 1", (name,)
         ).first()
         before = [upstream for upstream in stage.upstream if upstream in waiting]
+        stopped = next((upstream for upstream in stage.upstream if upstream in blocked), None)
         if made.blocked is not None:
             state, reasons = "waits", [made.blocked]
-            following = following or _NEXT.get(name)
+            blocked.append(name)
+            following = following or ("photdb reject list" if "reject list" in made.blocked else _NEXT.get(name))
+        elif stopped is not None:
+            state, reasons = "waits", [f"for {stopped}"]
+            blocked.append(name)
         elif made.work:
             state, reasons = "out of date" if last is not None else "to do", made.reasons
             following = following or f"photdb {name if name != 'headers' else 'run'}"

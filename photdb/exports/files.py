@@ -11,6 +11,8 @@ from photdb.outputs import write_whole
 
 #: How far into a file its mark is looked for.
 _HEAD_CHARACTERS = 65536
+#: A file name is made of two such parts, and has at most 255 bytes.
+_LONGEST_PART = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ def safe_name(label: str, taken: set[str]) -> str:
     str
     """
     plain = unicodedata.normalize("NFKD", label).encode("ascii", "ignore").decode()
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", plain).strip("._-") or "unnamed"
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", plain)[:_LONGEST_PART].strip("._-") or "unnamed"
     name, n = stem, 1
     while name.lower() in taken:
         n += 1
@@ -77,7 +79,7 @@ def write_files(folder: Path, drafts: Sequence[Draft], *, overwrite: bool = Fals
             " folder, or give --overwrite"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole({folder / draft.name: draft.text.encode() for draft in drafts})
+    write_whole({folder / draft.name: draft.text.encode("utf-8", errors="backslashreplace") for draft in drafts})
     return [folder / draft.name for draft in drafts]
 
 

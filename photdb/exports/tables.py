@@ -12,6 +12,7 @@ from photdb.exports.files import Draft
 from photdb.store.connection import driver
 from photdb.store.project import Project
 from photdb.store.schema import VIEWS
+from photdb.wording import named
 
 #: Units by the ends of names; what counts or is a ratio has none.
 _UNITS: Final = {
@@ -51,7 +52,7 @@ def view_file(project: Project, view: str, form: str) -> Draft:
         There is no such view.
     """
     if view not in VIEWS:
-        raise PhotdbError(f"there is no view {view}: the views are {', '.join(VIEWS)}")
+        raise PhotdbError(f"there is no view {named(view)}: the views are {', '.join(VIEWS)}")
     cursor = driver(project.connection).execute(f"SELECT * FROM {view} LIMIT 0")  # noqa: S608 - a name of ours
     names = [column[0] for column in cursor.description]
     order = ", ".join(str(i + 1) for i in range(len(names)))

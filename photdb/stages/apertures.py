@@ -1,6 +1,7 @@
 """The apertures that photdb proposes: from the FWHM of the accepted frames, once, stored as a decision."""
 
 import math
+from typing import Final
 
 import numpy as np
 
@@ -25,6 +26,18 @@ def propose_apertures(fwhm_px: float) -> list[tuple[float, float, float]]:
     return [(radius, float(inner), float(outer)) for radius in radii]
 
 
+NO_FWHM: Final = (
+    "no accepted frame has a FWHM to choose apertures from: give them with `photdb measure --apertures`, or see"
+    " `photdb reject list`"
+)
+
+
+def can_choose(project: Project) -> bool:
+    """Tell whether an accepted frame has a FWHM, or may yet get one from qc."""
+    sql = "SELECT 1 FROM frame_status WHERE accepted AND (fwhm_px IS NOT NULL OR n_stars IS NULL) LIMIT 1"
+    return project.connection.exec_driver_sql(sql).first() is not None
+
+
 def choose_apertures(project: Project) -> list[Aperture]:
     """Put proposed apertures in force, for the median FWHM of the accepted frames.
 
@@ -37,7 +50,7 @@ def choose_apertures(project: Project) -> list[Aperture]:
     fwhm = read_by_frame(project.connection, "frame_quality", ["fwhm_px"], frames)[0][frames.accepted]
     fwhm = fwhm[np.isfinite(fwhm)]
     if not fwhm.size:
-        raise PhotdbError("no accepted frame has a FWHM to choose apertures from: give them with --apertures")
+        raise PhotdbError(NO_FWHM)
     with project.transaction() as connection:
         set_apertures(connection, propose_apertures(float(np.median(fwhm))), origin="auto")
     return read_apertures(project.connection)

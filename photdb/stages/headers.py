@@ -19,7 +19,7 @@ from photdb.store.currency import Encoded, digest, encoded
 from photdb.store.facts import frame_size
 from photdb.store.lock import now
 from photdb.store.project import Project
-from photdb.wording import MOVED, count, numbers, why_unread
+from photdb.wording import MOVED, count, named, numbers, why_unread
 
 if TYPE_CHECKING:
     from photdb.algorithms.header_times import Means
@@ -58,7 +58,7 @@ def plan(project: Project, params: dict[str, Any]) -> Plan:
         path = os.path.join(folder, name)
         try:
             status = os.stat(path)
-        except OSError:
+        except (OSError, ValueError):  # gone, or of a name that no file can have
             # What was measured stays valid without the file; what its header says now cannot be known.
             if error is None:
                 (missing if known == _input(header_crc32, rule) else reread).append((id_, number))
@@ -164,7 +164,7 @@ def one_filter(found: list[dict[str, Any]], wanted: str | None) -> tuple[list[di
     listing = ", ".join(f"{name or 'no filter'}: {n}" for name, n in counts.most_common())
     names = [name for name in counts if wanted is None or (name or "").casefold() == wanted.casefold()]
     if not names and counts:
-        raise PhotdbError(f"no frame was taken through the filter {wanted} ({listing})")
+        raise PhotdbError(f"no frame was taken through the filter {named(wanted)} ({listing})")
     if len(names) > 1:
         raise PhotdbError(f"a project holds one filter, these frames {len(names)} ({listing}): choose with --filter")
     return [f for f in found if f["error"] is not None or f["filter"] in names], names[0] if names else wanted

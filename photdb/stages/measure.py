@@ -42,6 +42,12 @@ def plan(project: Project, params: dict[str, Any]) -> Plan:
     if not sources:
         plan.blocked = "no source is selected: `photdb select` names asteroids, variables and references"
         return plan
+    if not state.apertures:
+        from photdb.stages.apertures import NO_FWHM, can_choose
+
+        if not can_choose(project):
+            plan.blocked = NO_FWHM
+            return plan
     frame, source, inputs, error_inputs = columns(
         connection, "SELECT frame_id, source_id, input, error_input FROM centroid", "iiii"
     )

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import sqlite3
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +11,7 @@ from sqlalchemy import Connection
 
 from photdb.errors import ProjectError
 from photdb.store.connection import driver
+from photdb.wording import named
 
 #: What to do about a file that is not as it should be.
 LOOK: Final = "`photdb check-project` says what can be saved"
@@ -45,7 +47,9 @@ def check_kind(path: Path) -> None:
     if not path.exists():
         if path.is_symlink():
             raise ProjectError(f"{path} is a symbolic link that leads to no file: name the .photdb file itself")
-        raise ProjectError(f"there is no project {path}: make one with `photdb init FRAMES -p {path}`")
+        raise ProjectError(
+            f"there is no project {named(path)}: make one with `photdb init FRAMES -p {shlex.quote(str(path))}`"
+        )
     if not path.is_file():  # opening a pipe would wait for ever
         raise ProjectError(f"{path} is a pipe or a device, not a project: name the .photdb file")
     if not os.access(path, os.R_OK):

@@ -11,6 +11,7 @@ from photdb.store import schema
 from photdb.store.connection import driver, insert_row, update_row
 from photdb.store.facts import frame_size
 from photdb.store.lock import now
+from photdb.wording import listed, named
 
 ROLES = ("asteroid", "variable", "reference", "check")
 
@@ -27,8 +28,8 @@ def source_id(connection: Connection, label: str) -> int:
     rows = driver(connection).execute("SELECT label, id FROM source WHERE removed_at IS NULL ORDER BY id")
     labels: dict[str, int] = dict(rows.fetchall())
     if label not in labels:
-        listing = f"the sources are {', '.join(labels)}" if labels else "no source is selected yet"
-        raise PhotdbError(f"there is no source {label}: {listing}")
+        listing = f"the sources are {listed(list(labels))}" if labels else "no source is selected yet"
+        raise PhotdbError(f"there is no source {named(label)}: {listing}")
     return labels[label]
 
 
@@ -171,7 +172,7 @@ def aperture_id(connection: Connection, text: str) -> int:
         names[str(id_)] = names[spec] = id_
         listing.append(f"{id_} ({spec})")
     if text not in names:
-        raise PhotdbError(f"there is no aperture {text}: those in force are {', '.join(listing) or 'none yet'}")
+        raise PhotdbError(f"there is no aperture {named(text)}: those in force are {listed(listing) or 'none yet'}")
     return names[text]
 
 

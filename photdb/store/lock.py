@@ -12,6 +12,8 @@ from typing import IO, Any
 from photdb.errors import ProjectError
 
 WAIT_S = 3.0
+#: No link is followed: what it leads to would be overwritten.
+_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
 
 
 def now() -> str:
@@ -51,7 +53,7 @@ class WriterLock:
         deadline = time.monotonic() + wait_s
         while True:
             try:
-                file = open(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644), "r+b", buffering=0)
+                file = open(os.open(self.path, _FLAGS, 0o644), "r+b", buffering=0)
             except OSError as error:
                 raise ProjectError(
                     f"cannot write beside the project: {self.path.name}: {error.strerror}: make its folder"

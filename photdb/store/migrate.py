@@ -4,6 +4,7 @@ import contextlib
 import glob
 import importlib.util
 import os
+import re
 import sqlite3
 import zlib
 from pathlib import Path
@@ -17,7 +18,9 @@ from photdb.errors import ProjectError
 from photdb.store import schema
 from photdb.store.connection import driver, transaction
 from photdb.store.lock import now
+from photdb.wording import named
 
+_VIRTUAL = re.compile(r"\s*CREATE\s+VIRTUAL\b", re.IGNORECASE)
 #: As Alembic makes it.
 _VERSION_TABLE = """CREATE TABLE alembic_version (
 \tversion_num VARCHAR(32) NOT NULL, 
@@ -28,7 +31,35 @@ _VERSION_TABLE = """CREATE TABLE alembic_version (
 def is_current(connection: Connection, revision: str | None) -> bool:
     """Tell whether tables, views and flags are this photdb's."""
     (version,) = connection.exec_driver_sql("PRAGMA user_version").one()
-    return revision == schema.HEAD and version == face()
+    return revision == schema.HEAD and version == face() and _has_our_views(driver(connection))
+
+
+def _has_our_views(raw: sqlite3.Connection) -> bool:
+    """Tell whether the views are what this photdb makes them: the version beside them is easily forged."""
+    found = dict(raw.execute("SELECT name, sql FROM sqlite_master WHERE type = 'view'").fetchall())
+    return all(found.get(name) == _view(name) for name in schema.VIEWS)
+
+
+def _view(name: str) -> str:
+    return f"CREATE VIEW {name} AS {schema.VIEWS[name]}"
+
+
+def refuse_foreign(connection: Connection, path: Path) -> None:
+    """Refuse a project that would do something by itself when it is read or written.
+
+    Raises
+    ------
+    ProjectError
+        It has a trigger, a virtual table, or a view where a table should be; no photdb makes these.
+    """
+    tables = set(schema.metadata.tables)
+    for kind, name, sql in driver(connection).execute("SELECT type, name, sql FROM sqlite_master").fetchall():
+        if kind == "trigger" or (kind == "view" and name in tables) or _VIRTUAL.match(sql or ""):
+            what = kind if kind != "table" else "virtual table"
+            raise ProjectError(
+                f"{path.name} holds a {what} {named(name)}, which no photdb makes and which could change what is read"
+                " and written: it is not used (`photdb sql` looks into it, another SQLite program can take that out)"
+            )
 
 
 def known_revisions() -> set[str]:
@@ -129,7 +160,7 @@ def upgrade(connection: Connection) -> None:
     connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
     with transaction(connection):
         for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'view'").fetchall():
-            raw.execute(f'DROP VIEW "{name}"')
+            raw.execute("DROP VIEW " + _quoted(name))
         command.upgrade(setup, "head")
         make_face(raw)
         broken = raw.execute("PRAGMA foreign_key_check").fetchone()
@@ -140,13 +171,17 @@ def upgrade(connection: Connection) -> None:
 
 def make_face(raw: sqlite3.Connection) -> None:
     """Make what is no table anew, and mark the file as photdb's; inside a transaction."""
-    for name, select in schema.VIEWS.items():
+    for name in schema.VIEWS:
         raw.execute(f"DROP VIEW IF EXISTS {name}")
-        raw.execute(f"CREATE VIEW {name} AS {select}")
+        raw.execute(_view(name))
     raw.execute("DELETE FROM flag")
     raw.executemany("INSERT INTO flag (bit, name, meaning) VALUES (?, ?, ?)", flag_rows())
     raw.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")
     raw.execute(f"PRAGMA user_version={face()}")
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def face() -> int:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import sqlite3
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -55,6 +56,7 @@ class Project:
             revision = project.revision()
             if revision != schema.HEAD:
                 migrate.refuse_newer(path, revision)
+            migrate.refuse_foreign(project.connection, path)
             if not migrate.is_current(project.connection, revision):
                 raise ProjectError(
                     f"{path.name} was made by an older photdb: any command that writes, such as `photdb run`,"
@@ -91,6 +93,8 @@ class Project:
             revision = project.revision()
             if revision != schema.HEAD:
                 migrate.refuse_newer(path, revision)
+            migrate.refuse_foreign(project.connection, path)
+            if revision != schema.HEAD:
                 migrate.keep_copy(project.connection, path)
             if not migrate.is_current(project.connection, revision):
                 migrate.upgrade(project.connection)
@@ -251,6 +255,10 @@ def _connect(path: Path, *, write: bool, create: bool = False) -> Connection:
     def connect() -> sqlite3.Connection:
         raw = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
+            # A project may come from a stranger: what is in its schema must not be able to do more than compute.
+            raw.execute("PRAGMA trusted_schema=OFF")
+            if sys.version_info >= (3, 12):
+                raw.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True)
             raw.execute("PRAGMA foreign_keys=ON")
             raw.execute("PRAGMA synchronous=FULL")
             raw.execute("PRAGMA cache_size=-65536")

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 from photdb.errors import PhotdbError
 from photdb.store import schema
 from photdb.store.connection import driver
-from photdb.wording import numbers
+from photdb.wording import named, numbers
 
 
 def frame_number(connection: Connection, text: str) -> int:
@@ -27,8 +27,8 @@ def frame_number(connection: Connection, text: str) -> int:
         if number is None:
             raise PhotdbError("no frame is accepted: look at `photdb reject list`")
         return number
-    if not text.isdecimal():
-        raise PhotdbError(f"{text!r} is no frame: give its number, `first` or `last`")
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise PhotdbError(f"{named(text)} is no frame: give its number, `first` or `last`")
     frame_ids(connection, [int(text)])
     return int(text)
 
@@ -44,9 +44,9 @@ def frame_numbers(connection: Connection, intervals: Iterable[str]) -> list[int]
     known = set(connection.execute(select(schema.frame.c.number)).scalars())
     found: set[int] = set()
     for text in intervals:
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", text)
+        match = re.fullmatch(r"([0-9]{1,18})(?:-([0-9]{1,18}))?", text)
         if match is None:
-            raise PhotdbError(f"{text!r} is neither a frame nor an interval: type 17 or 283-310")
+            raise PhotdbError(f"{named(text)} is neither a frame nor an interval: type 17 or 283-310")
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
             raise PhotdbError(f"the interval {text} is reversed: type {last}-{first}")

@@ -48,10 +48,11 @@ def draw_magnitude_noise(axes: "Axes", found: NoiseDiagram) -> None:
     axes.plot(found.curve_mag, 1000.0 * found.total_mag, color="black", lw=1.2, label=equation)
     axes.plot(found.curve_mag, 1000.0 * found.photon_mag, color=FAINT, lw=1.0, ls="--", label="photons of the source")
     axes.plot(found.curve_mag, 1000.0 * found.sky_mag, color=FAINT, lw=1.0, ls=":", label="sky and read-out")
-    others = [i for i in range(len(found.labels)) if i not in named(found)]
-    if others:
-        axes.plot(x[others], measured[others], ".", ms=3, mew=0, color=FAINT, label=f"{len(others)} more")
-    for i in named(found):
+    by_name = named(found)
+    others = np.setdiff1d(np.arange(len(found.labels)), by_name)
+    if others.size:
+        axes.plot(x[others], measured[others], ".", ms=3, mew=0, color=FAINT, label=f"{others.size} more")
+    for i in by_name:
         label, look = found.labels[i], nth(i)
         target = found.roles[i] in ("asteroid", "variable")
         axes.plot([x[i], x[i]], [expected[i], measured[i]], color=look["color"], lw=0.9, label="_")

@@ -37,6 +37,7 @@ ROLE_MARKER: Final = {"asteroid": "D", "variable": "*", "reference": "o", "check
 WIDE: Final = 8.0
 NARROW: Final = 5.2
 
+_LONGEST: Final = 32
 _JD_OF_1970: Final = 2440587.5
 
 
@@ -48,9 +49,10 @@ def nth(i: int) -> dict[str, Any]:
 def plain(text: str) -> str:
     """Give a name to matplotlib as it is: `$` begins no formula, and a `_` in front hides nothing from legends.
 
-    What cannot be printed is shown as U+FFFD.
+    What cannot be printed is shown as U+FFFD, and what is very long is cut: it would leave the figure no room.
     """
     shown = "".join(c if c.isprintable() else "\ufffd" for c in text)
+    shown = shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + "…"
     return (" " if shown.startswith("_") else "") + shown.replace("$", r"\$")
 
 
