@@ -30,6 +30,9 @@ from photdb.fits import LAYOUT, STORED, HeaderRead, expand, header_of, opened, r
 __all__ = ["FrameReader", "HeaderRead", "content_crc32", "find_frames", "read_header", "read_pixels"]
 
 _CHUNK: Final = 1 << 15
+_BEHIND: Final = 1 << 18
+#: No detector counts as far (ADU): what is larger is damage, and the sums and squares of it would overflow.
+_MOST_ADU: Final = 1e15
 #: FITS has one signedness per size of integer, and writes the other with this BZERO: one bit of a pixel is flipped.
 _FLIPPED: Final = {(8, -(2.0**7)): "i1", (16, 2.0**15): "u2", (32, 2.0**31): "u4", (64, 2.0**63): "u8"}
 _EXTENSION: Final = re.compile(r"(\.(fit|fits|fts)(\.(gz|fz))?|\.fz)$", re.IGNORECASE)
@@ -80,7 +83,8 @@ def read_pixels(path: str | Path) -> tuple[NDArray[Any], int, int, int]:
     """Read the pixels of a frame, in one read of the file.
 
     Integers stay integers of their own size (unsigned ones included) unless they are scaled or some are `BLANK`:
-    those become float32 if they have 8 or 16 bits, float64 if they have more, with NaN for `BLANK`.
+    those become float32 if they have 8 or 16 bits, float64 if they have more, with NaN for `BLANK`. Floats of more
+    than 1e15 ADU in size are NaN: they are damage.
 
     Parameters
     ----------
@@ -103,8 +107,13 @@ def read_pixels(path: str | Path) -> tuple[NDArray[Any], int, int, int]:
     """
     with opened(path) as (file, status):
         header = header_of(file, status, LAYOUT)
-        content = _content(file, status)
+        content = _content(file, status, header)
         crc = crc32(content)  # before the pixels among the bytes are changed in place
+        size = content.size
+        while chunk := file.read(_BEHIND):  # what is behind the image is never held in memory
+            crc, size = crc32(chunk, crc), size + len(chunk)
+        if size != status.st_size:
+            raise FrameError("the file was changed while it was read")
         pixels = _physical(_stored(content, header), header)
     return pixels, crc, status.st_size, status.st_mtime_ns
 
@@ -165,7 +174,7 @@ class FrameReader:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
                 self._pixels = _view(self._map, header)
             else:
-                self._pixels = _stored(_content(file, status), header)
+                self._pixels = _stored(_content(file, status, header), header)
         self.width_px, self.height_px = header.width_px, header.height_px
         self.size_bytes, self.mtime_ns = header.size_bytes, header.mtime_ns
 
@@ -182,7 +191,7 @@ class FrameReader:
         Returns
         -------
         ndarray of float32 or float64, shape (n, 2 half + 1, 2 half + 1)
-            Indexed ``[n, y, x]``; NaN off the frame and for `BLANK`. float32 for pixels of 8 and 16 bits (exact unless
+            Indexed ``[n, y, x]``; NaN off the frame, for `BLANK` and beyond 1e15 ADU in size. float32 for pixels of 8 and 16 bits (exact unless
             they are scaled) and for float32 ones, else float64.
         """
         size = 2 * half + 1
@@ -228,10 +237,14 @@ class FrameReader:
         self.close()
 
 
-def _content(file: io.FileIO, status: os.stat_result) -> Any:
+def _content(file: io.FileIO, status: os.stat_result, header: HeaderRead) -> NDArray[np.uint8]:
+    """Read a file up to the end of its image; of a gzip file no more than the image could need."""
     file.seek(0)
-    content = np.fromfile(file, np.uint8)
-    if content.size != status.st_size:
+    # Without compression to speak of, gzip adds less than a thousandth.
+    end = header.data_end + (header.data_end // 1000 + (1 << 16) if header.compression == "gzip" else 2880)
+    n = min(end, status.st_size)
+    content = np.fromfile(file, np.uint8, n)
+    if content.size != n:
         raise FrameError("the file was changed while it was read")
     return content
 
@@ -277,18 +290,31 @@ def _physical(stored: NDArray[Any], header: HeaderRead) -> NDArray[Any]:
             flat[start : start + _CHUNK] = swapped[start : start + _CHUNK]
     if flip:
         pixels ^= np.array(flip, f"u{pixels.itemsize}").view(pixels.dtype)
-    return pixels if flipped is None else pixels.view(flipped)
+    if flipped is not None:
+        return pixels.view(flipped)
+    return _possible(pixels) if pixels.dtype.kind == "f" else pixels
 
 
 def _scaled(stored: NDArray[Any], header: HeaderRead) -> NDArray[Any]:
     """Turn stored pixels into new floats."""
     pixels: NDArray[Any] = stored.astype(_float(header))
-    if header.bscale != 1:
-        pixels *= header.bscale
-    if header.bzero != 0:
-        pixels += header.bzero
+    with np.errstate(over="ignore", invalid="ignore"):  # what is too large is infinite, and flagged like that
+        if header.bscale != 1:
+            pixels *= header.bscale
+        if header.bzero != 0:
+            pixels += header.bzero
     if _has_blank(stored, header):
         pixels[stored == header.blank] = np.nan
+    return _possible(pixels) if header.bitpix < 0 or header.bscale != 1 or header.bzero != 0 else pixels
+
+
+def _possible(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Put NaN, in place, for what no detector can have counted."""
+    if pixels.size:
+        with np.errstate(invalid="ignore"):
+            low, high = pixels.min(), pixels.max()
+        if not (low >= -_MOST_ADU and high <= _MOST_ADU):  # or there is a NaN, which hides the others
+            pixels[np.abs(pixels) > _MOST_ADU] = np.nan
     return pixels
 
 
@@ -297,4 +323,7 @@ def _float(header: HeaderRead) -> type[np.floating[Any]]:
 
 
 def _has_blank(stored: NDArray[Any], header: HeaderRead) -> bool:
-    return header.blank is not None and stored.dtype.kind != "f" and bool((stored == header.blank).any())
+    if header.blank is None or stored.dtype.kind == "f":
+        return False
+    info = np.iinfo(stored.dtype)  # a value that no pixel can have is no reason to compare them all
+    return info.min <= header.blank <= info.max and bool((stored == header.blank).any())

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from photdb.errors import FrameError
+from photdb.errors import FrameError, UnreadableError
 from photdb.store.currency import digest
 
 Region = tuple[int, int, int, int]
@@ -55,6 +55,8 @@ def _measure(frame_id: int, path: Path, region: Region | None, saturation_adu: f
     none = np.empty((0, len(STARS)))
     try:
         pixels, crc, _, _ = read_pixels(path)
+    except UnreadableError as error:  # it says nothing of the frame: it is tried again
+        return Measured(frame_id, None, {}, 0, none, None, str(error))
     except FrameError as error:
         try:
             crc, _, _ = content_crc32(path)
