@@ -9,7 +9,15 @@ class PhotdbError(Exception):
 
 
 class FrameError(PhotdbError):
-    """A file is no frame that photdb can use; the message is the readable reason, without the path."""
+    """A file is no frame that photdb can use; the message is the readable reason, without the path.
+
+    Attributes
+    ----------
+    seen : tuple of int, optional
+        Size and mtime (ns) of the file of which this is said, from the descriptor that was read.
+    """
+
+    seen: tuple[int, int] | None = None
 
 
 class UnreadableError(FrameError):

@@ -20,6 +20,7 @@ from typing import Final, Literal
 
 from photdb.algorithms.cards import CARD, Value, parse_cards
 from photdb.errors import FrameError, UnreadableError
+from photdb.wording import MISSING
 
 Compression = Literal["none", "gzip", "tile"]
 
@@ -123,17 +124,36 @@ def opened(path: str | Path) -> Iterator[tuple[io.FileIO, os.stat_result]]:
             status = os.fstat(file.fileno())
             if status.st_size == 0:
                 raise FrameError("the file is empty")
-            yield file, status
+            try:
+                yield file, status
+            except FrameError as error:
+                error.seen = (status.st_size, status.st_mtime_ns)
+                raise
+            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                damaged = FrameError("the compressed file is damaged or truncated")
+                damaged.seen = (status.st_size, status.st_mtime_ns)
+                raise damaged from error
     except FileNotFoundError:
-        raise FrameError("the file does not exist") from None
+        raise UnreadableError(MISSING) from None
     except PermissionError:
-        raise FrameError("no permission to read the file") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise FrameError("the compressed file is damaged or truncated") from error
+        raise UnreadableError("no permission to read the file") from None
     except MemoryError:
         raise UnreadableError("there is not enough memory for its pixels") from None
     except OSError as error:
         raise UnreadableError(f"the file cannot be read: {error.strerror or error}") from error
+
+
+def check_unchanged(file: io.FileIO, status: os.stat_result) -> None:
+    """See that a file is still what it was when it was opened: a camera, say, may be writing it.
+
+    Raises
+    ------
+    UnreadableError
+        It is not.
+    """
+    now = os.fstat(file.fileno())
+    if (now.st_size, now.st_mtime_ns) != (status.st_size, status.st_mtime_ns):
+        raise UnreadableError("the file was changed while it was read")
 
 
 def expand(file: io.FileIO | io.BytesIO, header: HeaderRead) -> bytearray:

@@ -1,8 +1,9 @@
 """The frames on disk: which files are meant, their headers, whole arrays, and cut-outs around positions.
 
 Together with `photdb.fits`, whose face it is, this is the only module that reads FITS. Frames are opened read-only and
-never changed. Pixels are read in one go together with the digest of the file's bytes; cut-outs map the file, so that
-only the pages under the sources are touched. Whatever is wrong with a file is a `FrameError`, whose message is the
+never changed. Pixels are read in one go together with the digest of the file's bytes, cut-outs by the rows they lie in.
+A file that changes meanwhile is never half believed: it is an `UnreadableError`. (Mapping the file would be no faster,
+and end the process where somebody cuts it short.) Whatever is wrong with a file is a `FrameError`, whose message is the
 readable reason without the path.
 """
 
@@ -10,7 +11,6 @@ import contextlib
 import glob
 import io
 import math
-import mmap
 import os
 import re
 import warnings
@@ -24,8 +24,8 @@ from isal.isal_zlib import crc32
 from numpy.typing import NDArray
 
 from photdb.algorithms import frame_kernels
-from photdb.errors import FrameError, PhotdbError
-from photdb.fits import LAYOUT, STORED, HeaderRead, expand, header_of, opened, read_header
+from photdb.errors import FrameError, PhotdbError, UnreadableError
+from photdb.fits import LAYOUT, STORED, HeaderRead, check_unchanged, expand, header_of, opened, read_header
 
 __all__ = ["FrameReader", "HeaderRead", "content_crc32", "find_frames", "read_header", "read_pixels"]
 
@@ -109,11 +109,9 @@ def read_pixels(path: str | Path) -> tuple[NDArray[Any], int, int, int]:
         header = header_of(file, status, LAYOUT)
         content = _content(file, status, header)
         crc = crc32(content)  # before the pixels among the bytes are changed in place
-        size = content.size
         while chunk := file.read(_BEHIND):  # what is behind the image is never held in memory
-            crc, size = crc32(chunk, crc), size + len(chunk)
-        if size != status.st_size:
-            raise FrameError("the file was changed while it was read")
+            crc = crc32(chunk, crc)
+        check_unchanged(file, status)
         pixels = _physical(_stored(content, header), header)
     return pixels, crc, status.st_size, status.st_mtime_ns
 
@@ -140,13 +138,14 @@ def content_crc32(path: str | Path) -> tuple[int, int, int]:
     with opened(path) as (file, status):
         while chunk := file.read(1 << 18):
             crc = crc32(chunk, crc)
+        check_unchanged(file, status)
     return crc, status.st_size, status.st_mtime_ns
 
 
 class FrameReader:
-    """A frame opened for cut-outs: only the pixels asked for are read, unless the file is compressed.
+    """A frame opened for cut-outs: only the rows asked for are read, unless the file is compressed.
 
-    Use it as a context manager.
+    Use it as a context manager; `cutouts` raises `UnreadableError` where the file was changed meanwhile.
 
     Parameters
     ----------
@@ -167,14 +166,15 @@ class FrameReader:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self._map: mmap.mmap | None = None
-        with opened(path) as (file, status):
-            self._header = header = header_of(file, status, LAYOUT)
+        self._open = contextlib.ExitStack()
+        with contextlib.ExitStack() as stack:
+            self._file, self._status = stack.enter_context(opened(path))
+            self._header = header = header_of(self._file, self._status, LAYOUT)
             if header.compression == "none":
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-                self._pixels = _view(self._map, header)
+                self._pixels = np.empty((header.height_px, header.width_px), STORED[header.bitpix])
             else:
-                self._pixels = _stored(_content(file, status, header), header)
+                self._pixels = _stored(_content(self._file, self._status, header), header)
+            self._open = stack.pop_all()
         self.width_px, self.height_px = header.width_px, header.height_px
         self.size_bytes, self.mtime_ns = header.size_bytes, header.mtime_ns
 
@@ -200,6 +200,8 @@ class FrameReader:
         inside = (left >= 0) & (low >= 0) & (left + size <= self.width_px) & (low + size <= self.height_px)
         # Squares that overlap so much that they hold more pixels than the frame: each pixel is scaled once.
         crowded = inside.size * size**2 > self._pixels.size
+        if self._header.compression == "none":
+            self._read_rows([0] if crowded else sorted(low.tolist()), self.height_px if crowded else size)
         frame = _scaled(self._pixels, self._header) if crowded else self._pixels
         # A view of all squares that there are: numpy then copies the rows of those asked for.
         view = np.lib.stride_tricks.sliding_window_view
@@ -219,12 +221,28 @@ class FrameReader:
         pixels[outside] = np.where(off_y[:, :, None] | off_x[:, None, :], np.nan, pixels[outside])
         return pixels
 
+    def _read_rows(self, first: list[int], n_rows: int) -> None:
+        """Read the rows of squares that begin at some rows, ascending."""
+        row_bytes = self._pixels.strides[0]
+        content: Any = memoryview(self._pixels.view(np.uint8).reshape(-1))  # type: ignore[arg-type]
+        done = 0
+        try:
+            for row in first:
+                start = max(row, done)
+                done = max(min(row + n_rows, self.height_px), done)
+                place = content[start * row_bytes : done * row_bytes]
+                if place:
+                    self._file.seek(self._header.data_offset + start * row_bytes)
+                while place and (n := self._file.readinto(place)):
+                    place = place[n:]
+        except OSError as error:
+            raise UnreadableError(f"the file cannot be read: {error.strerror or error}") from error
+        check_unchanged(self._file, self._status)
+
     def close(self) -> None:
         """Close the frame; its cut-outs stay."""
         self._pixels = np.empty((0, 0))
-        if self._map is not None:
-            with contextlib.suppress(BufferError):  # Dask's profiler may hold on to it: then it goes with that
-                self._map.close()
+        self._open.close()
 
     def __enter__(self) -> Self:
         """Give the open frame."""
@@ -245,7 +263,7 @@ def _content(file: io.FileIO, status: os.stat_result, header: HeaderRead) -> NDA
     n = min(end, status.st_size)
     content = np.fromfile(file, np.uint8, n)
     if content.size != n:
-        raise FrameError("the file was changed while it was read")
+        raise UnreadableError("the file was changed while it was read")
     return content
 
 

@@ -314,8 +314,7 @@ def test_frames_are_not_changed_and_closed(tmp_path: Path) -> None:
         cutout[:] = 0
     read_pixels(path)[0][:] = 0
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before
-    assert reader._map is not None
-    assert reader._map.closed
+    assert reader._file.closed
 
 
 def test_find_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

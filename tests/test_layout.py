@@ -34,10 +34,11 @@ MAY_IMPORT = {
     "cli": {"stages", "viewers", "plots", "report", "exports", "store", "executors", "frames", "simulate"},
     "errors": set(),
     "wording": set(),
+    "outputs": set(),
     "": set(),  # photdb/__init__.py
     "__main__": {"cli"},
 }
-EVERYBODYS = {"errors", "wording", "__version__"}
+EVERYBODYS = {"errors", "wording", "outputs", "__version__"}
 #: Libraries beside Python's own that a part may import; a part that is not here may import none.
 MAY_USE = {
     "algorithms": {"numpy", "scipy"},

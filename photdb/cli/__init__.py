@@ -1,6 +1,7 @@
 """The command line: `photdb COMMAND`. Each command is a small file here that parses, calls one function and prints."""
 
 import atexit
+import errno
 import gc
 import os
 import signal
@@ -12,6 +13,7 @@ import click
 
 from photdb import __version__
 from photdb.errors import PhotdbError
+from photdb.wording import sentence
 
 #: Every command in the order of a night, and the module it is in.
 COMMANDS = {
@@ -35,7 +37,13 @@ COMMANDS = {
     "guide": "guide",
     "export": "export",
     "demo": "demo",
+    "relocate": "relocate",
+    "check-project": "check_project",
 }
+
+
+_MAKE_ROOM = "make room and run the command again; all that was committed is kept"
+_LOOK = "`photdb check-project` says what can be saved"
 
 
 class _Commands(click.Group):
@@ -48,7 +56,7 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"photdb.cli.{COMMANDS[cmd_name]}")
-        command: click.Command = getattr(module, f"{cmd_name}_command")
+        command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -63,25 +71,32 @@ class _Commands(click.Group):
             click.echo(f"Interrupted.{said} The same command goes on from there.", err=True)
             ctx.exit(130)
         except PhotdbError as error:
-            raise click.ClickException(_sentence(str(error))) from error
+            raise click.ClickException(sentence(str(error))) from error
         except BrokenPipeError:
             # Whoever read our output has gone (`photdb sql … | head`): nothing is wrong, and nothing can be said.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(0)
         except OSError as error:
-            name = f"the file {error.filename}: " if error.filename else ""
-            raise click.ClickException(_sentence(f"{name}{error.strerror or error}")) from error
+            raise click.ClickException(sentence(_system_message(error))) from error
         except Exception as error:
             if (message := _database_message(error) or _backend_message(error)) is None:
                 raise
-            raise click.ClickException(_sentence(message)) from error
+            raise click.ClickException(sentence(message)) from error
 
 
-def _sentence(message: str) -> str:
-    message = message.strip()
-    if message.split(maxsplit=1)[0].isalpha():  # else it begins with a name or a value
-        message = message[0].upper() + message[1:]
-    return message + ("" if message.endswith((".", "?", "!")) else ".")
+def _system_message(error: OSError) -> str:
+    """Say what the system refused."""
+    what = error.strerror or str(error)
+    if error.filename:
+        return f"the file {error.filename}: {what}"
+    if error.errno in (
+        errno.ENOSPC,
+        errno.EFBIG,
+        errno.EDQUOT,
+        errno.EIO,
+    ):  # of a file that has no name: standard output
+        return f"the output cannot be written ({what}): make room, or send it elsewhere"
+    return what
 
 
 def _database_message(error: Exception) -> str | None:
@@ -91,15 +106,22 @@ def _database_message(error: Exception) -> str | None:
     error = getattr(error, "orig", None) or error
     if not isinstance(error, sqlite3.Error):
         return None
-    text = str(error)
-    if "full" in text:
-        return "the disk is full: make room and run the command again; all that was committed is kept"
-    if "readonly" in text:
-        return "the project cannot be written: is its file or folder read-only?"
-    if "locked" in text:
+    text, name = str(error), getattr(error, "sqlite_errorname", None) or ""
+    if name.startswith("SQLITE_FULL"):
+        return f"the disk is full: {_MAKE_ROOM}"
+    if name.startswith(("SQLITE_IOERR_READ", "SQLITE_IOERR_SHORT_READ", "SQLITE_IOERR_CORRUPTFS")):
+        return f"the project's file cannot be read from its disk ({text}): {_LOOK}"
+    if name.startswith("SQLITE_IOERR"):
+        return (
+            f"the project's disk takes no more, or is gone ({text}): {_MAKE_ROOM}; if there is room, see whether the"
+            " disk is there, and what limits the size of files"
+        )
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
+        return f"the project cannot be written ({text}): see whether its file or folder is read-only"
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return "another program is using the project's file: try again when it is done"
-    if isinstance(error, sqlite3.OperationalError | sqlite3.DatabaseError) and ("disk" in text or "malformed" in text):
-        return f"the project's file cannot be used ({text}): restore a copy of it"
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or text.startswith("Could not decode"):
+        return f"the project's file is damaged ({text}): {_LOOK}"
     return None
 
 
@@ -130,4 +152,8 @@ def main() -> None:
     atexit.register(gc.freeze)
     # A polite kill is an interruption like Ctrl-C: what was finished is kept, and said.
     signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
-    cli(prog_name="photdb")
+    try:
+        cli(prog_name="photdb")
+    except OSError as error:  # of --help and --version, which are printed before there is a command
+        click.echo(f"Error: {sentence(_system_message(error))}", err=True)
+        sys.exit(1)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _ELSEWHERE: Final = {"project_path", "verbose", "quiet", "n_workers", "scheduler", "interactive", "web"}
 #: Parameters that decide something before the work begins, and so even if the work does not end.
 _DECIDING: Final = {*RULES, "reference_frame", "apertures", "more", "radii", "annulus"}
+#: Commands that are not repeated: what `guide` did stands there as other commands, and frames and file are others then.
+_LEFT_OUT: Final = ("guide", "relocate", "check-project")
 #: Where decisions are kept, and the columns that say when they were made.
 _STAMPS: Final = {
     "rule": ("created_at", "withdrawn_at"),
@@ -85,7 +87,7 @@ def script(project: "Project", *, for_others: bool = False) -> str:
             if files:
                 lines.append(_frames_command(entry, project.frame_folder, files, known))
             known.update(_normal(file) for file in files)
-        elif entry.command != "guide":  # what it did stands there as other commands
+        elif entry.command not in _LEFT_OUT:
             lines += _command(entry, finished)
         finished.update(stage for stage, outcome in entry.runs if outcome in (None, "ok"))
     return "\n".join(lines) + "\n"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from photdb.cli.common import Console
 from photdb.errors import FrameError, PhotdbError
-from photdb.wording import count
+from photdb.wording import count, why_unread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -140,7 +140,8 @@ def _read_night(project: "Project", field: "Field") -> "Night":
         try:
             return read_pixels(field.folder / frames.path[i])[0]
         except FrameError as error:
-            raise PhotdbError(f"frame {frames.number[i]} ({frames.path[i]}) cannot be read: {error}") from error
+            frame = f"frame {frames.number[i]} ({frames.path[i]})"
+            raise PhotdbError(f"{frame} cannot be read: {why_unread(error)}") from error
 
     fact = connection.exec_driver_sql("SELECT value FROM session WHERE fact = 'object'").scalar()
     stars: NDArray[np.float64] = star_lists(connection, [reference_id]).get(reference_id, np.empty((0, 3)))

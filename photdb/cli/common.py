@@ -70,8 +70,9 @@ class Console:
         from photdb.store.project import Project
 
         with Project.read(self.path()) as project:
-            driver(project.connection).execute("BEGIN")
-            yield project  # closing ends it
+            with _damage_said(project):
+                driver(project.connection).execute("BEGIN")
+                yield project  # closing ends it
 
     @contextlib.contextmanager
     def writing(self) -> "Iterator[Project]":
@@ -79,8 +80,9 @@ class Console:
         from photdb.store.project import Project
 
         typed = click.get_current_context().find_root().obj
-        with Project.write(self.path(), f"photdb {typed[0]}") as project, project.recorded(typed[0], typed[1:]):
-            yield project
+        with Project.write(self.path(), f"photdb {typed[0]}") as project, _damage_said(project):
+            with project.recorded(typed[0], typed[1:]):
+                yield project
 
     def expect_work(self, workers: int | str | None, table: str) -> None:
         """Let a pool of processes get ready while this one imports what it needs, if many frames are to be worked on.
@@ -136,6 +138,21 @@ class Console:
         if self.verbosity < 0 or total == 0:
             return contextlib.nullcontext(lambda done: None)
         return _bar(label, total) if sys.stderr.isatty() else _lines(label, total)
+
+
+@contextlib.contextmanager
+def _damage_said(project: "Project") -> Iterator[None]:
+    """Say that the project is damaged, where that is what is behind an error of another kind."""
+    try:
+        yield
+    except (PhotdbError, OSError, click.ClickException, click.exceptions.Exit, click.Abort):
+        raise
+    except Exception as error:
+        from photdb.store.bad_files import explained
+
+        if (said := explained(project.path, project.connection, error)) is None:
+            raise
+        raise said from error
 
 
 @contextlib.contextmanager

@@ -222,6 +222,7 @@ def _compare(truth: "Truth") -> str:
     from photdb.store.project import Project
     from photdb.viewers.best_curve import read_best_curve
     from photdb.viewers.curves import light_curve_figure
+    from photdb.viewers.show import save
 
     targets = [label for label, role in zip(truth.labels, truth.roles, strict=True) if role in ("asteroid", "variable")]
     with Project.read(Path(PROJECT)) as project:
@@ -249,7 +250,7 @@ def _compare(truth: "Truth") -> str:
         model_label="truth",
         title=f"{curve.target}, simulated: noise {1000 * curve.noise_mag:.2f} mmag, error {1000 * error:.2f} mmag rms",
     )
-    figure.savefig("light_curve.png")
+    save(figure, Path("light_curve.png"))
     return (
         f"The best curve of {curve.target} differs from the truth by {1000 * error:.2f} mmag rms (a constant removed,"
         f" {curve.kept.sum()} frames)."

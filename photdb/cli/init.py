@@ -59,12 +59,14 @@ def add_command(console: Console, frames: tuple[str, ...]) -> None:
       photdb add ~/nights/2011-10-01/late
     """
     from photdb.frames import find_frames
+    from photdb.stages.frames_on_disk import refuse_moved
     from photdb.stages.headers import add_frames, one_filter, survey, time_rule
 
     paths = find_frames(frames)
     with console.writing() as project:
         (name,) = project.connection.exec_driver_sql("SELECT filter FROM project").one()
         surveyed = survey(paths, time_rule(project.connection))
+        refuse_moved(project, surveyed)
         found, new = one_filter(surveyed, name)
         if name is None and new is not None:
             raise PhotdbError(f"the project's frames name no filter, these {new}: a project holds one filter")

@@ -1,6 +1,5 @@
 """`photdb report`: one page of the night, for a person who has no photdb."""
 
-import os
 from pathlib import Path
 
 import click
@@ -27,6 +26,7 @@ def report_command(console: Console, file: Path | None, overwrite: bool) -> None
       photdb report ganymed.html
     """
     from photdb.cli._replay import script
+    from photdb.outputs import write_whole
     from photdb.report.page import report
 
     target = console.path().with_suffix(".html") if file is None else file
@@ -38,12 +38,7 @@ def report_command(console: Console, file: Path | None, overwrite: bool) -> None
         if target.exists() and not overwrite and not _is_report(target):
             raise PhotdbError(f"the file {target} was not made by this command: choose another, or give --overwrite")
         page = report(project, script(project, for_others=True))
-    partial = target.with_name(f".{target.name}.part")
-    try:
-        partial.write_text(page, encoding="utf-8", errors="replace", newline="\n")
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole({target: page.encode("utf-8", errors="replace")})
     console.say(f"Written to {target}, {target.stat().st_size / 1e6:.1f} MB.")
 
 

@@ -1,6 +1,5 @@
 """The files of an export: names that stay in their folder, and no file of others overwritten."""
 
-import os
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from photdb.errors import PhotdbError
+from photdb.outputs import write_whole
 
 #: How far into a file its mark is looked for.
 _HEAD_CHARACTERS = 65536
@@ -47,7 +47,7 @@ def safe_name(label: str, taken: set[str]) -> str:
 
 
 def write_files(folder: Path, drafts: Sequence[Draft], *, overwrite: bool = False) -> list[Path]:
-    """Write files into a folder, which is made if need be; each appears whole or not at all.
+    """Write files into a folder, which is made if need be: all of them or none.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def write_files(folder: Path, drafts: Sequence[Draft], *, overwrite: bool = Fals
     Raises
     ------
     PhotdbError
-        A file of that name is there and no export made it; nothing is written then.
+        A file of that name is there and no export made it, or one cannot be written; nothing is written then.
     """
     if folder.exists() and not folder.is_dir():
         raise PhotdbError(f"there is a file {folder}: name a folder to export to")
@@ -77,20 +77,8 @@ def write_files(folder: Path, drafts: Sequence[Draft], *, overwrite: bool = Fals
             " folder, or give --overwrite"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for draft in drafts:
-        path = folder / draft.name
-        partial = folder / f".{draft.name}.part"
-        partial.unlink(missing_ok=True)
-        try:
-            with partial.open("x", encoding="utf-8", newline="") as file:
-                file.write(draft.text)
-            os.replace(partial, path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
-        paths.append(path)
-    return paths
+    write_whole({folder / draft.name: draft.text.encode() for draft in drafts})
+    return [folder / draft.name for draft in drafts]
 
 
 def _may_replace(path: Path, mark: str, overwrite: bool) -> bool:

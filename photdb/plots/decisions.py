@@ -19,6 +19,7 @@ from photdb.store.project import Project
 from photdb.viewers.quality import Rule
 from photdb.viewers.windows.choices import Choices, Facts
 from photdb.viewers.windows.magnitudes_window import Magnitudes
+from photdb.wording import why_unread
 
 #: What rules go by.
 _METRICS: Final = {
@@ -77,7 +78,8 @@ def frame_reader(project: Project) -> Callable[[int], NDArray[Any]]:
         try:
             return read_pixels(folder / frames.path[i])[0]
         except FrameError as error:
-            raise PhotdbError(f"frame {frames.number[i]} ({frames.path[i]}) cannot be read: {error}") from error
+            frame = f"frame {frames.number[i]} ({frames.path[i]})"
+            raise PhotdbError(f"{frame} cannot be read: {why_unread(error)}") from error
 
     return read
 

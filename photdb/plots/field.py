@@ -9,6 +9,7 @@ from photdb.store.arrays import columns, read_apertures
 from photdb.store.project import Project
 from photdb.store.typed import frame_ids
 from photdb.viewers.field import Field, FieldSource
+from photdb.wording import why_unread
 
 #: The order in which sources are shown near by.
 _ROLES = ("asteroid", "variable", "check", "reference")
@@ -42,7 +43,8 @@ def read_field(project: Project, *, number: int | None = None) -> Field:
     try:
         pixels, *_ = read_pixels(project.frame_folder / frames.path[i])
     except FrameError as error:
-        raise PhotdbError(f"frame {frames.number[i]} ({frames.path[i]}) cannot be shown: {error}") from error
+        frame = f"frame {frames.number[i]} ({frames.path[i]})"
+        raise PhotdbError(f"{frame} cannot be shown: {why_unread(error)}") from error
     xy = expected.xy_px[i].copy()
     at = {s.id: k for k, s in enumerate(expected.sources)}
     sql = "SELECT source_id, x_px, y_px FROM centroid WHERE frame_id = ?"

@@ -1,6 +1,5 @@
 """Stage `headers`: what each frame's header says, which frames cannot be used and why, and which changed on disk."""
 
-import contextlib
 import functools
 import os
 from collections import Counter
@@ -20,7 +19,7 @@ from photdb.store.currency import Encoded, digest, encoded
 from photdb.store.facts import frame_size
 from photdb.store.lock import now
 from photdb.store.project import Project
-from photdb.wording import count, numbers
+from photdb.wording import MOVED, count, numbers, why_unread
 
 if TYPE_CHECKING:
     from photdb.algorithms.header_times import Means
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 #: About what reading all bytes of a frame costs, to judge whether a pool of processes is worth its start.
 _S_PER_FRAME = 0.003
 _OTHER_SIZE = "its size is"
+_OTHER_FILTER = "its filter is"
 _COPY = "a copy of frame"
 NO_TIME = "no time in its header: name its keyword with `photdb set --time-keyword`"
 
@@ -75,7 +75,7 @@ def plan(project: Project, params: dict[str, Any]) -> Plan:
     if reread:
         plan.reasons.append(f"header to be read again: {count(len(reread), 'frame')}")
     if missing:
-        plan.notes.append(f"not in {folder} any more: frame {numbers([n for _, n in missing])}")
+        plan.notes.append(f"not in {folder} any more: frame {numbers([n for _, n in missing])}; {MOVED}")
     return plan
 
 
@@ -115,7 +115,8 @@ def run(project: Project, plan: Plan, session: Session) -> None:
         _compare(connection, folder)
     if unread:
         which = numbers([number for number, _ in unread])
-        session.problems.append(f"the header of frame {which} in {folder} cannot be read again ({unread[0][1]})")
+        why = why_unread(unread[0][1])
+        session.problems.append(f"the header of frame {which} in {folder} cannot be read again ({why})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,9 +229,8 @@ def read_facts(path: Path, rule: TimeRule) -> dict[str, Any]:
         values["error"] = str(error)  # without a size, the file is tried again each time
     except FrameError as error:
         values["error"] = str(error)
-        with contextlib.suppress(OSError):  # gone meanwhile
-            status = os.stat(path)
-            values.update(size_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
+        if error.seen is not None:  # of what was read: it may be another file by now
+            values["size_bytes"], values["mtime_ns"] = error.seen
     values["input"] = _input(values["header_crc32"], rule)
     return values
 
@@ -280,14 +280,15 @@ def _save_wcs(connection: Connection, frame_id: int, wcs: dict[str, Any] | None)
 
 
 def _compare(connection: Connection, folder: Path) -> None:
-    """Give frames that differ in size from the others, and copies of others, their reason, or take it back."""
+    """Give frames of another filter or size than the others', and copies of others, their reason, or take it back."""
     rows = connection.exec_driver_sql(
-        "SELECT id, number, path, width_px, height_px, size_bytes, header_crc32, error FROM frame"
-        " WHERE error IS NULL OR error LIKE ? OR error LIKE ? ORDER BY number",
-        (f"{_OTHER_SIZE}%", f"{_COPY}%"),
+        "SELECT id, number, path, width_px, height_px, filter, size_bytes, header_crc32, error FROM frame"
+        " WHERE error IS NULL OR error LIKE ? OR error LIKE ? OR error LIKE ? ORDER BY number",
+        (f"{_OTHER_SIZE}%", f"{_COPY}%", f"{_OTHER_FILTER}%"),
     ).all()
     if not rows:
         return
+    (of_all,) = driver(connection).execute("SELECT filter FROM project").fetchone()
     width, height = frame_size(connection)
     if not width:
         (width, height), _ = Counter((row.width_px, row.height_px) for row in rows).most_common(1)[0]
@@ -296,7 +297,9 @@ def _compare(connection: Connection, folder: Path) -> None:
     for row in rows:
         error = None
         same_header = earlier.setdefault((row.size_bytes, row.header_crc32), [])
-        if (row.width_px, row.height_px) != (width, height):
+        if (row.filter or "").casefold() != (of_all or "").casefold():  # it could not be read when filters were chosen
+            error = f"{_OTHER_FILTER} {row.filter or 'none'}, not {of_all or 'none'} as the others'"
+        elif (row.width_px, row.height_px) != (width, height):
             error = f"{_OTHER_SIZE} {row.width_px}×{row.height_px} pixels, not {width}×{height} as the others'"
         else:
             for other in same_header:

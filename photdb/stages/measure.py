@@ -14,7 +14,7 @@ from photdb.stages.runner import Session
 from photdb.store.arrays import Aperture, columns, read_apertures
 from photdb.store.connection import driver
 from photdb.store.project import Project
-from photdb.wording import count, numbers
+from photdb.wording import count, numbers, why_unread
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -96,7 +96,7 @@ def _reasons(state: State, new: Bools, stale: Bools, lacking: Bools, errors: Boo
     frames, sources = state.expected.frames, state.expected.sources
     usable = frames.usable & state.registered
     n_usable = int(usable.sum())
-    whole = new[usable].all(axis=0)
+    whole = new[usable].all(axis=0) & (n_usable > 0)
     reasons = []
     if whole.all():
         reasons.append(f"{count(n_usable, 'frame')} not measured")
@@ -149,7 +149,7 @@ def run(project: Project, plan: Plan, session: Session) -> None:
             unread |= measure_sources(project, session, plan.params, state, items, apertures, fitting=fitting)
     if unread:
         which = numbers([int(state.expected.frames.number[i]) for i in unread])
-        reason = next(iter(unread.values()))
+        reason = why_unread(next(iter(unread.values())))
         session.problems.append(f"the file of frame {which} in {project.frame_folder} cannot be read ({reason})")
 
 

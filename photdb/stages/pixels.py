@@ -59,9 +59,11 @@ def _measure(frame_id: int, path: Path, region: Region | None, saturation_adu: f
         return Measured(frame_id, None, {}, 0, none, None, str(error))
     except FrameError as error:
         try:
-            crc, _, _ = content_crc32(path)
-        except FrameError:
-            return Measured(frame_id, None, {}, 0, none, None, str(error))
+            crc, *seen = content_crc32(path)
+            if tuple(seen) != error.seen:  # what is said of one content must not be kept for another
+                raise UnreadableError("the file was changed while it was read")
+        except FrameError as changed:
+            return Measured(frame_id, None, {}, 0, none, None, str(changed))
         return Measured(frame_id, crc, {}, 0, none, None, str(error))
     sky = background(pixels)
     stars = detect_stars(pixels, sky, saturation_adu=saturation_adu)

@@ -48,7 +48,9 @@ def expected_positions(project: Project) -> Expected:
     for k, (source, (places, in_reference)) in enumerate(zip(sources, _anchors(sources, frames, shifts), strict=True)):
         times = frames.jd_utc_mid[places]
         lost = ~np.isfinite(in_reference).all(axis=1)
-        if lost.any():
+        if places.size < (2 if source.role == "asteroid" else 1):  # of a project that was damaged
+            notes.append(f"{source.label} cannot be placed: it has too few positions left, so `photdb select` it again")
+        elif lost.any():
             which = numbers(frames.number[places[lost]].tolist())
             notes.append(f"{source.label} cannot be placed: frame {which}, where it was selected, has no shift")
         elif source.role == "asteroid" and (np.isnan(times).any() or np.unique(times).size < times.size):
@@ -70,7 +72,7 @@ def expected_positions(project: Project) -> Expected:
 
 def places_in_reference(sources: Sequence[Source], frames: Frames, shifts: Shifts) -> NDArray[np.float64]:
     """Give where sources that stand still are in the reference frame: (n, 2), NaN where an anchor has no shift."""
-    places = [xy.mean(axis=0) for _, xy in _anchors(sources, frames, shifts)]
+    places = [xy.mean(axis=0) if len(xy) else (np.nan, np.nan) for _, xy in _anchors(sources, frames, shifts)]
     return np.array(places).reshape(-1, 2)
 
 

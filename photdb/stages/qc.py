@@ -16,7 +16,7 @@ from photdb.store.connection import driver
 from photdb.store.currency import digest
 from photdb.store.facts import frame_size, session_number
 from photdb.store.project import Project
-from photdb.wording import count, numbers
+from photdb.wording import count, numbers, why_unread
 
 #: Frames a task: enough that handing it over costs nothing beside the work.
 _CHUNK = 8
@@ -79,7 +79,7 @@ def run(project: Project, plan: Plan, session: Session) -> None:
     if unread:
         number = dict(driver(connection).execute("SELECT id, number FROM frame").fetchall())
         which = numbers([number[m.frame_id] for m in unread])
-        session.problems.append(f"the file of frame {which} in {folder} cannot be read ({unread[0].error})")
+        session.problems.append(f"the file of frame {which} in {folder} cannot be read ({why_unread(unread[0].error)})")
 
 
 def check_region(connection: Connection, region: Sequence[int] | None) -> Region | None:

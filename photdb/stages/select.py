@@ -18,6 +18,7 @@ from photdb.store.arrays import Frames, Source, columns, read_apertures, read_by
 from photdb.store.decisions import free_label, put_source, remove_source
 from photdb.store.facts import session_number
 from photdb.store.project import Project
+from photdb.wording import why_unread
 
 Floats = NDArray[np.float64]
 
@@ -115,7 +116,7 @@ def _snap(field: Field, frame_id: int, given: Floats) -> Floats:
         with FrameReader(field.folder / path) as reader:
             stamps = reader.cutouts(middle[:, 0], middle[:, 1], half)
     except FrameError as error:
-        raise PhotdbError(f"frame {number} ({path}) cannot be read: {error}") from error
+        raise PhotdbError(f"frame {number} ({path}) cannot be read: {why_unread(error)}") from error
     x, y = (given - middle + half).T
     found = centroids(stamps, x, y, fwhm_px=fwhm, search_px=int(np.ceil(reach)), max_offset_px=reach)
     for (x_px, y_px), flags in zip(given.tolist(), found.flags.tolist(), strict=True):

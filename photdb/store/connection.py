@@ -43,5 +43,7 @@ def transaction(connection: Connection) -> Iterator[None]:
         raw.execute("COMMIT")
     except BaseException:
         if raw.in_transaction:  # SQLite may have rolled back by itself (full disk)
-            raw.execute("ROLLBACK")
+            # Where that fails too (the disk is gone), the journal stays, and whoever opens the project next rolls back.
+            with contextlib.suppress(sqlite3.Error):
+                raw.execute("ROLLBACK")
         raise

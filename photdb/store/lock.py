@@ -53,7 +53,10 @@ class WriterLock:
             try:
                 file = open(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644), "r+b", buffering=0)
             except OSError as error:
-                raise ProjectError(f"cannot write beside the project: {self.path.name}: {error.strerror}") from error
+                raise ProjectError(
+                    f"cannot write beside the project: {self.path.name}: {error.strerror}: make its folder"
+                    f" {self.path.absolute().parent} writable, or copy the project elsewhere"
+                ) from error
             if _try_lock(file) and self._is_still_there(file):
                 self._file = file
                 break
@@ -75,6 +78,14 @@ class WriterLock:
                 os.unlink(self.path)
             self._file.close()
             self._file = None
+
+    def is_held(self) -> bool:
+        """Tell whether a process holds the lock now: its file alone says nothing, as one that died leaves it."""
+        try:
+            with open(self.path, "rb") as file:
+                return not _try_lock(file)
+        except OSError:
+            return False
 
     def _is_still_there(self, file: IO[bytes]) -> bool:
         try:

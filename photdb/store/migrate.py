@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from photdb import __version__
 from photdb.algorithms.flags import MEANING
 from photdb.errors import ProjectError
 from photdb.store import schema
@@ -26,7 +27,7 @@ _VERSION_TABLE = """CREATE TABLE alembic_version (
 def is_current(connection: Connection, revision: str | None) -> bool:
     """Tell whether tables, views and flags are this photdb's."""
     (version,) = connection.exec_driver_sql("PRAGMA user_version").one()
-    return revision == schema.HEAD and version == _face()
+    return revision == schema.HEAD and version == face()
 
 
 def known_revisions() -> set[str]:
@@ -34,14 +35,52 @@ def known_revisions() -> set[str]:
     return {file.name.split("_")[0] for file in (_folder() / "versions").glob("[0-9]*.py")}
 
 
+def refuse_newer(path: Path, revision: str | None) -> None:
+    """Refuse a project of a revision that this photdb does not know.
+
+    Raises
+    ------
+    ProjectError
+        It does not.
+    """
+    if revision not in known_revisions():
+        raise ProjectError(
+            f"{path.name} was made by a newer photdb (its schema {revision} is unknown to {__version__}):"
+            " install that photdb; the file is left as it is"
+        )
+
+
 def keep_copy(connection: Connection, path: Path) -> None:
-    """Copy a project beside itself before it is migrated."""
+    """Copy a project beside itself before it is migrated.
+
+    Raises
+    ------
+    ProjectError
+        There is no room for the copy, or no permission to make it; nothing is left of it.
+    """
+    copy_project(driver(connection), path, f"before-{schema.HEAD}")
+
+
+def copy_project(raw: sqlite3.Connection, path: Path, suffix: str) -> Path:
+    """Copy an open project to `NAME.photdb.SUFFIX-TIME`, whole or not at all; gives where it is."""
     stamp = now().replace(":", "").replace(".", "")
-    copy = path.with_name(f"{path.name}.before-{schema.HEAD}-{stamp}")
+    copy = path.with_name(f"{path.name}.{suffix}-{stamp}")
     partial = copy.with_name(copy.name + ".part")
-    with contextlib.closing(sqlite3.connect(partial)) as target:
-        driver(connection).backup(target)
-    os.replace(partial, copy)
+    try:
+        with contextlib.closing(sqlite3.connect(partial)) as target:
+            raw.backup(target)
+        os.replace(partial, copy)
+    except (sqlite3.Error, OSError) as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise
+        raise ProjectError(
+            f"no safety copy {copy.name} can be made ({error}), so {path.name} is left as it is: make room beside it,"
+            " or copy it to where there is some"
+        ) from error
+    finally:
+        for left in (partial, partial.with_name(f"{partial.name}-journal")):
+            left.unlink(missing_ok=True)
+    return copy
 
 
 def build(connection: Connection) -> None:
@@ -65,7 +104,7 @@ def build(connection: Connection) -> None:
         for statement in statements:
             raw.execute(statement)
         raw.execute("INSERT INTO alembic_version (version_num) VALUES (?)", (schema.HEAD,))
-        _make_face(raw)
+        make_face(raw)
 
 
 def upgrade(connection: Connection) -> None:
@@ -89,27 +128,32 @@ def upgrade(connection: Connection) -> None:
         for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'view'").fetchall():
             raw.execute(f'DROP VIEW "{name}"')
         command.upgrade(setup, "head")
-        _make_face(raw)
+        make_face(raw)
         broken = raw.execute("PRAGMA foreign_key_check").fetchone()
         if broken is not None:
             raise ProjectError(f"the project has rows without parents in {broken[0]}: it is left as it was")
     raw.execute("PRAGMA foreign_keys=ON")
 
 
-def _make_face(raw: sqlite3.Connection) -> None:
-    """Make what is no table, and mark the file as photdb's."""
+def make_face(raw: sqlite3.Connection) -> None:
+    """Make what is no table anew, and mark the file as photdb's; inside a transaction."""
     for name, select in schema.VIEWS.items():
+        raw.execute(f"DROP VIEW IF EXISTS {name}")
         raw.execute(f"CREATE VIEW {name} AS {select}")
     raw.execute("DELETE FROM flag")
-    rows = [(int(flag), flag.name, meaning) for flag, meaning in MEANING.items()]
-    raw.executemany("INSERT INTO flag (bit, name, meaning) VALUES (?, ?, ?)", rows)
+    raw.executemany("INSERT INTO flag (bit, name, meaning) VALUES (?, ?, ?)", flag_rows())
     raw.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")
-    raw.execute(f"PRAGMA user_version={_face()}")
+    raw.execute(f"PRAGMA user_version={face()}")
 
 
-def _face() -> int:
+def face() -> int:
     """Digest what is no table, and so no migration's: views and flags."""
-    return zlib.crc32(repr((schema.VIEWS, [(int(f), f.name, m) for f, m in MEANING.items()])).encode()) & 0x7FFFFFFF
+    return zlib.crc32(repr((schema.VIEWS, flag_rows())).encode()) & 0x7FFFFFFF
+
+
+def flag_rows() -> list[tuple[int, str | None, str]]:
+    """Give the rows of `flag`: bit, name, meaning."""
+    return [(int(flag), flag.name, meaning) for flag, meaning in MEANING.items()]
 
 
 def _folder() -> Path:

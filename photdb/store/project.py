@@ -16,6 +16,7 @@ from sqlalchemy.pool import NullPool
 from photdb import __version__
 from photdb.errors import ProjectError
 from photdb.store import migrate, schema
+from photdb.store.bad_files import LOOK, check_kind, unreadable, write_ahead
 from photdb.store.connection import driver, insert_row, transaction, update_row
 from photdb.store.lock import WriterLock, now, user_and_host
 
@@ -50,7 +51,7 @@ class Project:
         with _closing_on_error(project):
             revision = project.revision()
             if revision != schema.HEAD:
-                _refuse_newer(path, revision)
+                migrate.refuse_newer(path, revision)
             if not migrate.is_current(project.connection, revision):
                 raise ProjectError(
                     f"{path.name} was made by an older photdb: any command that writes, such as `photdb run`,"
@@ -75,8 +76,7 @@ class Project:
         ProjectError
             As for `read`, or another process is writing, or the file or its folder is read-only.
         """
-        if not path.is_file():  # before a lock file is left beside it
-            raise _missing(path)
+        check_kind(path)  # before a lock file is left beside it
         lock = WriterLock(path)
         lock.acquire(command)
         try:
@@ -87,7 +87,7 @@ class Project:
         with _closing_on_error(project):
             revision = project.revision()
             if revision != schema.HEAD:
-                _refuse_newer(path, revision)
+                migrate.refuse_newer(path, revision)
                 migrate.keep_copy(project.connection, path)
             if not migrate.is_current(project.connection, revision):
                 migrate.upgrade(project.connection)
@@ -102,7 +102,7 @@ class Project:
         ProjectError
             Something is at `path` already, or the folder cannot be written.
         """
-        if path.exists():
+        if os.path.lexists(path):
             raise ProjectError(f"{path.name} exists: add frames to it with `photdb add`, or choose another name")
         if not path.parent.is_dir():
             raise ProjectError(f"there is no folder {path.parent}: make it first")
@@ -160,13 +160,13 @@ class Project:
     def recorded(self, command: str, arguments: Sequence[str]) -> Iterator[None]:
         """Keep a row of `history` for a command: committed when it starts, its outcome when it ends."""
         with self.transaction() as connection:
-            history_id = insert_row(connection, "history", _history(command, arguments))
+            history_id = insert_row(connection, "history", history_row(command, arguments))
         with self.outcome("history", history_id):
             yield
 
     def record(self, command: str, arguments: Sequence[str]) -> None:
         """Keep a row of `history` in this transaction: a command that would have done what a window does in it."""
-        insert_row(self.connection, "history", _history(command, arguments) | {"outcome": "ok"})
+        insert_row(self.connection, "history", history_row(command, arguments) | {"outcome": "ok"})
 
     @contextlib.contextmanager
     def outcome(self, log: str, row_id: int) -> Iterator[None]:
@@ -208,16 +208,25 @@ class Project:
             The file is no project of photdb.
         """
         try:
+            (mode,) = self.connection.exec_driver_sql("PRAGMA journal_mode").one()
+            if mode == "wal":
+                raise write_ahead(self.path)
             (application_id,) = self.connection.exec_driver_sql("PRAGMA application_id").one()
             if application_id != schema.APPLICATION_ID:
                 raise ProjectError(f"{self.path.name} is an SQLite database, but no project of photdb")
             revision: str | None = self.connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+            # SQLite takes a last page that is cut short for one that ends in zeros.
+            sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+            (size,), there = self.connection.exec_driver_sql(sql).one(), self.path.stat().st_size
+            if there < size:
+                raise ProjectError(f"{self.path.name} is damaged (truncated: {there:,} of {size:,} bytes): {LOOK}")
         except DatabaseError as error:
-            raise ProjectError(f"{self.path.name} cannot be read as a project: {error.orig}") from error
+            raise unreadable(self.path, error) from error
         return revision
 
 
-def _history(command: str, arguments: Sequence[str]) -> dict[str, Any]:
+def history_row(command: str, arguments: Sequence[str]) -> dict[str, Any]:
+    """Give the columns of `history` for a command that begins now."""
     user, host = user_and_host()
     what = {"at": now(), "command": command, "arguments": json.dumps(list(arguments))}
     return {**what, "version": __version__, "user": user, "host": host}
@@ -227,8 +236,10 @@ def _connect(path: Path, *, write: bool, create: bool = False) -> Connection:
     if sqlite3.sqlite_version_info < schema.MINIMUM_SQLITE:
         needed = ".".join(map(str, schema.MINIMUM_SQLITE))
         raise ProjectError(f"this Python has SQLite {sqlite3.sqlite_version}; photdb needs {needed} or newer")
-    if not create and not path.is_file():
-        raise _missing(path)
+    if not create:
+        check_kind(path)
+        if path.with_name(f"{path.name}-wal").exists():  # opening would already write what it holds into the project
+            raise write_ahead(path)
     if write and not create and not os.access(path, os.W_OK):
         raise ProjectError(f"{path.name} is read-only: make it writable, or copy it elsewhere")
     # Readers open for writing too: after a kill the next one to open must roll back what was left half done.
@@ -252,7 +263,7 @@ def _connect(path: Path, *, write: bool, create: bool = False) -> Connection:
         # committing by itself, and SQLAlchemy's own notion of a transaction stays without effect.
         return create_engine("sqlite://", creator=connect, poolclass=NullPool).connect()
     except (DatabaseError, sqlite3.Error) as error:
-        raise ProjectError(f"{path.name} cannot be opened as a project: {getattr(error, 'orig', error)}") from error
+        raise unreadable(path, error) from error
 
 
 def _draft(path: Path) -> Path:
@@ -264,20 +275,6 @@ def _remove_draft(path: Path) -> None:
     # The journal first: SQLite would roll one that was left behind back into the next draft of that name.
     draft.with_name(draft.name + "-journal").unlink(missing_ok=True)
     draft.unlink(missing_ok=True)
-
-
-def _missing(path: Path) -> ProjectError:
-    if path.is_dir():
-        return ProjectError(f"{path} is a folder, not a project: name the .photdb file")
-    return ProjectError(f"there is no project {path}: make one with `photdb init FRAMES -p {path}`")
-
-
-def _refuse_newer(path: Path, revision: str | None) -> None:
-    if revision not in migrate.known_revisions():
-        raise ProjectError(
-            f"{path.name} was made by a newer photdb (its schema {revision} is unknown to {__version__}):"
-            " install that photdb; the file is left as it is"
-        )
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from photdb.errors import PhotdbError
+from photdb.outputs import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -76,15 +77,10 @@ def save(figure: "Figure", path: Path) -> None:
     Raises
     ------
     PhotdbError
-        As `need_format`.
+        As `need_format`, or the file cannot be written.
     """
     form = need_format(path)
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        partial.write_bytes(rendered(figure, form))
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole({path: rendered(figure, form)})
 
 
 def rendered(figure: "Figure", form: str, **options: Any) -> bytes:

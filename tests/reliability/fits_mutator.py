@@ -517,7 +517,7 @@ def odd_places(folder: Path, frame: bytes) -> dict[str, str]:
     return {
         **dict.fromkeys(("pipe.fits", "socket.fits", "device.fits", "null.fits"), no_file),
         **dict.fromkeys(("loop.fits", "pool.fits", "self.fits"), loop),
-        "dangling.fits": "^the file does not exist$",
+        "dangling.fits": "^the file does not exist",
     }
 
 

@@ -1,0 +1,113 @@
+"""What can be wrong with a project's file, each in one sentence that says what to do."""
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from photdb.errors import ProjectError
+from photdb.store.connection import driver
+
+#: What to do about a file that is not as it should be.
+LOOK: Final = "`photdb check-project` says what can be saved"
+#: Kinds of error that say nothing of what is in the file.
+_OUTSIDE: Final = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_PERM,
+}
+
+
+def check_kind(path: Path) -> None:
+    """See that a project's path is that of a file that may be read, before anything opens it.
+
+    Raises
+    ------
+    ProjectError
+        It is nothing, a folder, a pipe or a device, empty, or not ours to read.
+    """
+    if path.is_dir():
+        raise ProjectError(f"{path} is a folder, not a project: name the .photdb file")
+    if not path.exists():
+        if path.is_symlink():
+            raise ProjectError(f"{path} is a symbolic link that leads to no file: name the .photdb file itself")
+        raise ProjectError(f"there is no project {path}: make one with `photdb init FRAMES -p {path}`")
+    if not path.is_file():  # opening a pipe would wait for ever
+        raise ProjectError(f"{path} is a pipe or a device, not a project: name the .photdb file")
+    if not os.access(path, os.R_OK):
+        raise ProjectError(f"no permission to read {path.name}: ask its owner, or copy it elsewhere")
+    if path.stat().st_size == 0:
+        raise ProjectError(f"{path.name} is empty, and no project of photdb: if it is a copy, copy it again")
+
+
+def write_ahead(path: Path) -> ProjectError:
+    """Give the error of a project that another program left in SQLite's write-ahead mode."""
+    return ProjectError(
+        f"{path.name} was put into SQLite's write-ahead mode by another program, and may need a file beside it:"
+        " `photdb check-project --repair` makes it one file again"
+    )
+
+
+def unreadable(path: Path, error: Exception) -> ProjectError:
+    """Give the error of a project that SQLite cannot open or read, from what SQLite says."""
+    cause: Any = getattr(error, "orig", None) or error
+    code = _base(cause)
+    if code == sqlite3.SQLITE_NOTADB:
+        return ProjectError(f"{path.name} is no project of photdb ({cause}): {LOOK}")
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN) and journal(path).exists():
+        return ProjectError(
+            f"a command on {path.name} was killed, and what it left half done must be taken back, which needs"
+            " permission to write there: give it, or copy the project with its -journal elsewhere"
+        )
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return ProjectError(f"another program is using {path.name}: try again when it is done")
+    if code == sqlite3.SQLITE_IOERR:
+        return ProjectError(f"{path.name} cannot be read from its disk ({cause}): see whether the disk is there")
+    return ProjectError(f"{path.name} is damaged ({str(cause).partition(' - ')[0]}): {LOOK}")
+
+
+def journal(path: Path) -> Path:
+    """Give where SQLite keeps what it needs to take a transaction back."""
+    return path.with_name(f"{path.name}-journal")
+
+
+def explained(path: Path, connection: Connection, error: Exception) -> ProjectError | None:
+    """Tell whether a damaged file is what is behind an error that is no answer to anybody.
+
+    Parameters
+    ----------
+    path, connection
+        Of an open project.
+    error : Exception
+        What came up while its rows were worked with.
+
+    Returns
+    -------
+    ProjectError, optional
+        The error to be said instead; None where the file is sound.
+    """
+    cause = getattr(error, "orig", None) or error
+    if isinstance(cause, sqlite3.Error) and _base(cause) in _OUTSIDE:
+        return None  # the disk's, or another process's affair
+    raw = driver(connection)
+    try:
+        lines = [line for (text,) in raw.execute("PRAGMA integrity_check(1)") for line in text.splitlines()]
+        found = [line for line in lines if line != "ok" and not line.startswith("***")]
+    except sqlite3.Error as damage:
+        found = [str(damage)]
+    if not found and isinstance(cause, sqlite3.Error) and "no such" in str(cause):  # table or column
+        found = [str(cause)]
+    if not found:
+        return None
+    return ProjectError(f"{path.name} is damaged ({found[0]}): {LOOK}")
+
+
+def _base(error: Any) -> int:
+    code: int = getattr(error, "sqlite_errorcode", 0)  # pysqlite's own errors have none
+    return code & 0xFF
