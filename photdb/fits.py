@@ -28,7 +28,7 @@ Compression = Literal["none", "gzip", "tile"]
 STORED: Final = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 
 #: What the keywords begin with that say where the pixels are and what they mean.
-LAYOUT: Final = tuple("SIMPLE XTENSION BITPIX NAXIS PCOUNT BSCALE BZERO BLANK ZIMAGE ZBITPIX ZNAXIS ZBLANK".split())
+LAYOUT: Final = tuple("SIMPLE XTENSION BITPIX NAXIS PCOUNT BSCALE BZERO BLANK ZIMAGE ZCMPTYPE ZBITPIX ZNAXIS ZBLANK".split())
 
 #: Kinds of compressed tiles that can be decoded whatever is wrong with them. The decoders there are for the others
 #: (HCOMPRESS_1, PLIO_1) believe what damaged tiles say, and write where they should not.
@@ -122,9 +122,9 @@ def opened(path: str | Path) -> Iterator[tuple[io.FileIO, os.stat_result]]:
             raise FrameError("a folder or a device, not a file")
         with open(path, "rb", buffering=0) as file:
             status = os.fstat(file.fileno())
-            if status.st_size == 0:
-                raise FrameError("the file is empty")
             try:
+                if status.st_size == 0:
+                    raise FrameError("the file is empty")
                 yield file, status
             except FrameError as error:
                 error.seen = (status.st_size, status.st_mtime_ns)

@@ -323,7 +323,8 @@ def _scaled(stored: NDArray[Any], header: HeaderRead) -> NDArray[Any]:
             pixels += header.bzero
     if _has_blank(stored, header):
         pixels[stored == header.blank] = np.nan
-    return _possible(pixels) if header.bitpix < 0 or header.bscale != 1 or header.bzero != 0 else pixels
+    whole = header.bitpix > 0 and header.bscale == 1 and (header.bzero == 0 or (header.bitpix, header.bzero) in _FLIPPED)
+    return pixels if whole else _possible(pixels)
 
 
 def _possible(pixels: NDArray[Any]) -> NDArray[Any]:

@@ -480,7 +480,7 @@ def compressed(frame: bytes, rng: random.Random) -> Iterator[Bad]:
             yield Bad(f"tile-{kind}-{key}-{str(value).strip(chr(39))}.fits.fz", bytes(wrong))
         yield Bad(f"tile-{kind}-cut.fits.fz", whole[: len(whole) - BLOCK * 3], "^the file is truncated")
         if kind == "RICE_1":
-            yield Bad("tile-in-gzip.fits.fz.gz", gzip.compress(whole, 1, mtime=0), "^a compressed image in a compressed")
+            yield Bad("tile-in-gzip.fits.gz", gzip.compress(whole, 1, mtime=0), "^a compressed image in a compressed")
 
 
 # --- what is no file --------------------------------------------------------------------------------------------------

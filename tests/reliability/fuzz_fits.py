@@ -31,7 +31,9 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
 #: Larger frames than this are of another size than the others of their project, and are not read.
 _MOST_PIXELS = 1 << 16
-_LONGEST = 60_000
+_LONGEST = 70_000
+#: The fuzzer itself forgets to give memory back, a kilobyte or so of each input: it is started anew this often.
+_SLICE_S = 240
 _LIMITS = ("-timeout=20", "-rss_limit_mb=2000", f"-max_len={_LONGEST}", "-print_final_stats=1", "-use_value_profile=1")
 
 
@@ -114,13 +116,19 @@ def fuzz(folder: Path, seconds: int, seed: int) -> None:
     place = os.memfd_create("frame") if hasattr(os, "memfd_create") else os.open(folder / "frame", os.O_RDWR | os.O_CREAT)
     path = Path(f"/proc/self/fd/{place}") if hasattr(os, "memfd_create") else folder / "frame"
 
+    n_used = n_refused = 0
+
     def test(content: bytes) -> None:
+        nonlocal n_used, n_refused
         os.ftruncate(place, 0)
         os.pwrite(place, content, 0)
         try:
-            read_frame(path)
+            reason = read_frame(path)
+            n_used, n_refused = n_used + (not reason), n_refused + bool(reason)
         except Exception as error:
             keep(folder, content, error)
+        if (n_used + n_refused) % 1000 == 0:
+            print(f"USED {n_used} REFUSED {n_refused}", flush=True)
 
     def mutate(content: bytes, max_size: int, seed: int) -> bytes:
         rng = random.Random(seed)
@@ -181,28 +189,35 @@ def seeds(folder: Path) -> int:
 def run(folder: Path, seconds: int, seed: int) -> int:
     """Fuzz in processes, one after the other, until the time is over; gives the exit code."""
     print(f"{seeds(folder)} seeds in {folder / 'corpus'}", flush=True)
-    end, executions, features, coverage, n_processes = time.monotonic() + seconds, 0, 0, 0, 0
+    end, executions, measured, features, coverage, n_processes = time.monotonic() + seconds, 0, 0, 0, 0, 0
     while (left := round(end - time.monotonic())) > 0:
-        command = [sys.executable, __file__, "--inside", str(folder), "--seconds", str(left), "--seed", str(seed + n_processes)]
+        command = [sys.executable, __file__, "--inside", str(folder), "--seed", str(seed + n_processes)]
+        command += ["--seconds", str(min(left, _SLICE_S))]
         n_processes += 1
-        last = 0
+        last = used = refused = 0
         with subprocess.Popen(command, stderr=subprocess.STDOUT, stdout=subprocess.PIPE, text=True, errors="replace") as child:
             assert child.stdout is not None
             for line in child.stdout:
+                if counted := re.match(r"USED (\d+) REFUSED (\d+)", line):
+                    used, refused = int(counted[1]), int(counted[2])
+                    continue
                 if progress := re.match(r"#(\d+)\s", line):
                     last = int(progress[1])
                     found = re.search(r"cov: (\d+) ft: (\d+)", line)
                     if found:
                         coverage, features = max(coverage, int(found[1])), max(features, int(found[2]))
-                    if not re.match(r"#\d+\s+(pulse|INITED|DONE)", line):
+                    if not re.match(r"#\d+\s+(INITED|DONE)", line):
                         continue
+                elif not re.match(r"FOUND|==|Traceback|\w*Error|stat::(peak|slow|average)|SUMMARY", line):
+                    continue
                 print(f"{time.strftime('%H:%M:%S')} {line}", end="", flush=True)
-        executions += last
+        executions, measured = executions + last, measured + round(last * used / max(used + refused, 1))
         if last == 0 and child.returncode:
             print("the fuzzer itself cannot run", flush=True)
             return 2
     found = sorted([*folder.glob("found-*.txt"), *folder.glob("hard-*")])
-    print(f"{executions:,} executions in {seconds} s and {n_processes} processes, coverage {coverage}, features {features}")
+    print(f"{executions:,} executions in {seconds} s and {n_processes} processes, about {measured:,} of them measured")
+    print(f"coverage {coverage}, features {features}, corpus {len(list((folder / 'corpus').iterdir()))}")
     print(f"{len(found)} findings {' '.join(f.name for f in found)}", flush=True)
     return int(bool(found))
 
