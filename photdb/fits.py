@@ -30,8 +30,8 @@ STORED: Final = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8
 #: What the keywords begin with that say where the pixels are and what they mean.
 LAYOUT: Final = tuple("SIMPLE XTENSION BITPIX NAXIS PCOUNT BSCALE BZERO BLANK ZIMAGE ZCMPTYPE ZBITPIX ZNAXIS ZBLANK".split())
 
-#: Kinds of compressed tiles that can be decoded whatever is wrong with them. The decoders there are for the others
-#: (HCOMPRESS_1, PLIO_1) believe what damaged tiles say, and write where they should not.
+#: Kinds of compressed tiles that are read. The decoders that there are for the others (HCOMPRESS_1, PLIO_1) believe
+#: what damaged tiles say, and write where they should not.
 _TILES: Final = ("RICE_1", "RICE_ONE", "GZIP_1", "GZIP_2", "NOCOMPRESS")
 _BLOCK: Final = 2880
 _FIRST_READ: Final = 10 * _BLOCK

@@ -1,6 +1,6 @@
 """The frames on disk: which files are meant, their headers, whole arrays, and cut-outs around positions.
 
-Together with `photdb.fits`, whose face it is, this is the only module that reads FITS. Frames are opened read-only and
+Together with `photdb.fits` and `photdb.tiles`, whose face it is, this is the only module that reads FITS. Frames are opened read-only and
 never changed. Pixels are read in one go together with the digest of the file's bytes, cut-outs by the rows they lie in.
 A file that changes meanwhile is never half believed: it is an `UnreadableError`. (Mapping the file would be no faster,
 and end the process where somebody cuts it short.) Whatever is wrong with a file is a `FrameError`, whose message is the
@@ -13,7 +13,6 @@ import io
 import math
 import os
 import re
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -278,16 +277,9 @@ def _stored(content: Any, header: HeaderRead) -> NDArray[Any]:
         return _view(content, header)
     if header.compression == "gzip":
         return _view(expand(io.BytesIO(content), header), header)
-    from astropy.io import fits
+    from photdb.tiles import decode_tiles
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about cards that are none of our business here
-        try:
-            with fits.open(io.BytesIO(content), do_not_scale_image_data=True, memmap=False) as hdus:
-                tiles = np.asarray(hdus[header.hdu].data)
-            return tiles.astype(STORED[header.bitpix], casting="equiv").reshape(header.height_px, header.width_px)
-        except Exception as error:  # whatever astropy makes of damaged tiles
-            raise FrameError("the compressed image cannot be decoded") from error
+    return decode_tiles(content, header)
 
 
 def _physical(stored: NDArray[Any], header: HeaderRead) -> NDArray[Any]:

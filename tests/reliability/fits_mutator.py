@@ -8,6 +8,7 @@ import io
 import os
 import random
 import socket
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,7 @@ class Bad:
 def corpus(frame: bytes, seed: int = 1) -> list[Bad]:
     """Make all bad frames of a good one, of 16 bits in its primary unit."""
     found: list[Bad] = []
-    for make in (truncations, flips, layouts, headers, texts, dates, places, pixels, scalings, units, compressed):
+    for make in (truncations, flips, layouts, headers, texts, dates, places, pixels, scalings, units, compressed, quantised):
         found += make(frame, random.Random(f"{make.__name__} {seed}"))
     names = [bad.name for bad in found]
     assert len(set(names)) == len(names)
@@ -479,8 +480,64 @@ def compressed(frame: bytes, rng: random.Random) -> Iterator[Bad]:
             wrong[at : at + CARD] = card(key, value)
             yield Bad(f"tile-{kind}-{key}-{str(value).strip(chr(39))}.fits.fz", bytes(wrong))
         yield Bad(f"tile-{kind}-cut.fits.fz", whole[: len(whole) - BLOCK * 3], "^the file is truncated")
+        if kind.startswith(("RICE", "GZIP")):
+            yield from short_tiles(kind, whole, data)
         if kind == "RICE_1":
             yield Bad("tile-in-gzip.fits.gz", gzip.compress(whole, 1, mtime=0), "^a compressed image in a compressed")
+
+
+def short_tiles(kind: str, whole: bytes, data: int) -> Iterator[Bad]:
+    """Say of tiles that they are shorter, or elsewhere, or of other pixels than they are; or make them expand."""
+    no = "^the compressed image cannot be decoded$"
+    header = fits.Header.fromstring(whole[whole.index(b"XTENSION") : data])
+    heap = data + header["NAXIS1"] * header["NAXIS2"]
+    length, at = struct.unpack(">ii", whole[data : data + 8])
+
+    def with_first(n: int, offset: int) -> bytes:
+        return whole[:data] + struct.pack(">ii", n, offset) + whole[data + 8 :]
+
+    for n, offset in ((1, at), (length // 2, at), (length, at + 1), (-1, at), (length, -5), (2**31 - 1, 0), (0, 0)):
+        yield Bad(f"tile-{kind}-first-{n}-{offset}.fits.fz", with_first(n, offset), no)
+    yield Bad(f"tile-{kind}-zeros.fits.fz", whole[:heap] + bytes(len(whole) - heap), no)
+    if kind == "RICE_1":
+        for name, values in (("BYTEPIX", (0, 3, 8, 10**6, -2)), ("BLOCKSIZE", (0, -1, 2**31 - 1, 2**40))):
+            at = next(i for i in (1, 2) if header[f"ZNAME{i}"] == name)
+            for value in values:
+                place = whole.index(f"ZVAL{at}   =".encode())
+                wrong = whole[:place] + card(f"ZVAL{at}", value) + whole[place + CARD :]
+                yield Bad(f"tile-{kind}-{name}-{value}.fits.fz", wrong, no if value != 2**31 - 1 else None)
+    else:  # 64 MB, in the place of 600 bytes
+        bomb = gzip.compress(bytes(1 << 26), 9, mtime=0)
+        far = len(whole) - heap
+        wrong = with_first(len(bomb), far) + bomb
+        place = wrong.index(b"PCOUNT  =")
+        wrong = wrong[:place] + card("PCOUNT", far + len(bomb)) + wrong[place + CARD :]
+        yield Bad(f"tile-{kind}-bomb.fits.fz", padded(wrong), no)
+
+
+def quantised(frame: bytes, rng: random.Random) -> Iterator[Bad]:
+    """Compress floats, which are whole numbers then, with a seed for what was added to them."""
+    image = image_of(frame).astype("f4") + np.float32(0.3)
+    header = fits.Header.fromstring(b"".join(parts(frame)[0]))
+    for key in ("BZERO", "BSCALE"):
+        del header[key]
+    for name, options in {
+        "plain": {"quantize_method": -1},
+        "dithered": {"quantize_method": 1, "dither_seed": 77},
+        "zeros": {"quantize_method": 2, "dither_seed": 9999},
+    }.items():
+        tiles = fits.CompImageHDU(image, header, compression_type="RICE_1", quantize_level=16, **options)
+        whole = written(fits.PrimaryHDU(), tiles)
+        yield Bad(f"quantised-{name}.fits.fz", whole)
+        for i in range(6):
+            wrong = bytearray(whole)
+            for _ in range(rng.choice([1, 20])):
+                wrong[rng.randrange(whole.index(b"XTENSION"), len(whole))] = rng.randrange(256)
+            yield Bad(f"quantised-{name}-{i}.fits.fz", bytes(wrong))
+        for seed in (-5, 0, 10_001, 2**40) if name != "plain" else ():
+            place = whole.index(b"ZDITHER0=")
+            wrong = whole[:place] + card("ZDITHER0", seed) + whole[place + CARD :]
+            yield Bad(f"quantised-{name}-seed-{seed}.fits.fz", wrong, "^the compressed image cannot be decoded$")
 
 
 # --- what is no file --------------------------------------------------------------------------------------------------
