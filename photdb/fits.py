@@ -28,7 +28,10 @@ Compression = Literal["none", "gzip", "tile"]
 STORED: Final = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 
 #: What the keywords begin with that say where the pixels are and what they mean.
-LAYOUT: Final = tuple("SIMPLE XTENSION BITPIX NAXIS PCOUNT BSCALE BZERO BLANK ZIMAGE ZCMPTYPE ZBITPIX ZNAXIS ZBLANK".split())
+LAYOUT: Final = (
+    *("SIMPLE", "XTENSION", "BITPIX", "NAXIS", "PCOUNT", "BSCALE", "BZERO", "BLANK"),
+    *("ZIMAGE", "ZCMPTYPE", "ZBITPIX", "ZNAXIS", "ZBLANK"),
+)
 
 #: Kinds of compressed tiles that are read. The decoders that there are for the others (HCOMPRESS_1, PLIO_1) believe
 #: what damaged tiles say, and write where they should not.

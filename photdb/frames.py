@@ -1,10 +1,10 @@
 """The frames on disk: which files are meant, their headers, whole arrays, and cut-outs around positions.
 
-Together with `photdb.fits` and `photdb.tiles`, whose face it is, this is the only module that reads FITS. Frames are opened read-only and
-never changed. Pixels are read in one go together with the digest of the file's bytes, cut-outs by the rows they lie in.
-A file that changes meanwhile is never half believed: it is an `UnreadableError`. (Mapping the file would be no faster,
-and end the process where somebody cuts it short.) Whatever is wrong with a file is a `FrameError`, whose message is the
-readable reason without the path.
+Together with `photdb.fits` and `photdb.tiles`, whose face it is, this is the only module that reads FITS. Frames are
+opened read-only and never changed. Pixels are read in one go together with the digest of the file's bytes, cut-outs by
+the rows they lie in. A file that changes meanwhile is never half believed: it is an `UnreadableError`. (Mapping the
+file would be no faster, and end the process where somebody cuts it short.) Whatever is wrong with a file is a
+`FrameError`, whose message is the readable reason without the path.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from isal.isal_zlib import crc32
 from numpy.typing import NDArray
 
 from photdb.algorithms import frame_kernels
-from photdb.errors import FrameError, PhotdbError, UnreadableError
+from photdb.errors import PhotdbError, UnreadableError
 from photdb.fits import LAYOUT, STORED, HeaderRead, check_unchanged, expand, header_of, opened, read_header
 
 __all__ = ["FrameReader", "HeaderRead", "content_crc32", "find_frames", "read_header", "read_pixels"]
@@ -190,8 +190,8 @@ class FrameReader:
         Returns
         -------
         ndarray of float32 or float64, shape (n, 2 half + 1, 2 half + 1)
-            Indexed ``[n, y, x]``; NaN off the frame, for `BLANK` and beyond 1e15 ADU in size. float32 for pixels of 8 and 16 bits (exact unless
-            they are scaled) and for float32 ones, else float64.
+            Indexed ``[n, y, x]``; NaN off the frame, for `BLANK` and beyond 1e15 ADU in size. float32 for pixels of 8
+            and 16 bits (exact unless they are scaled) and for float32 ones, else float64.
         """
         size = 2 * half + 1
         x_px, y_px = np.asarray(x_px, np.int64), np.asarray(y_px, np.int64)
@@ -315,7 +315,8 @@ def _scaled(stored: NDArray[Any], header: HeaderRead) -> NDArray[Any]:
             pixels += header.bzero
     if _has_blank(stored, header):
         pixels[stored == header.blank] = np.nan
-    whole = header.bitpix > 0 and header.bscale == 1 and (header.bzero == 0 or (header.bitpix, header.bzero) in _FLIPPED)
+    kind = (header.bitpix, header.bzero)
+    whole = header.bitpix > 0 and header.bscale == 1 and (header.bzero == 0 or kind in _FLIPPED)
     return pixels if whole else _possible(pixels)
 
 

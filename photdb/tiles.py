@@ -47,13 +47,14 @@ def decode_tiles(content: NDArray[np.uint8], header: HeaderRead) -> NDArray[Any]
     """
     from astropy.io import fits
 
+    file: Any = memoryview(content)  # type: ignore[arg-type]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about cards that are none of our business here
         try:
-            with fits.open(io.BytesIO(content), disable_image_compression=True, memmap=False) as hdus:
+            with fits.open(io.BytesIO(file), disable_image_compression=True, memmap=False) as hdus:
                 if isinstance(hdus[header.hdu], fits.BinTableHDU):
                     _check(hdus[header.hdu], content, header)
-            with fits.open(io.BytesIO(content), do_not_scale_image_data=True, memmap=False) as hdus:
+            with fits.open(io.BytesIO(file), do_not_scale_image_data=True, memmap=False) as hdus:
                 tiles = np.asarray(hdus[header.hdu].data)
             return tiles.astype(STORED[header.bitpix], casting="equiv").reshape(header.height_px, header.width_px)
         except (FrameError, MemoryError):

@@ -35,7 +35,20 @@ class Bad:
 def corpus(frame: bytes, seed: int = 1) -> list[Bad]:
     """Make all bad frames of a good one, of 16 bits in its primary unit."""
     found: list[Bad] = []
-    for make in (truncations, flips, layouts, headers, texts, dates, places, pixels, scalings, units, compressed, quantised):
+    for make in (
+        truncations,
+        flips,
+        layouts,
+        headers,
+        texts,
+        dates,
+        places,
+        pixels,
+        scalings,
+        units,
+        compressed,
+        quantised,
+    ):
         found += make(frame, random.Random(f"{make.__name__} {seed}"))
     names = [bad.name for bad in found]
     assert len(set(names)) == len(names)
@@ -190,9 +203,13 @@ def headers(frame: bytes, rng: random.Random) -> Iterator[Bad]:
     yield Bad("end-late.fits", joined([*cards, *[b"COMMENT later".ljust(CARD)] * 4000], data))
     yield Bad("end-twice.fits", joined([*cards, b"END".ljust(CARD), *cards], data))
     yield Bad("end-too-late.fits", joined([*cards, *[b" " * CARD] * 80_000], b""), "^the header has no end")
-    yield Bad("cards-1e6.fits", joined([*cards, *[b"COMMENT more".ljust(CARD)] * 1_000_000], b""), "^the header has no end")
+    yield Bad(
+        "cards-1e6.fits", joined([*cards, *[b"COMMENT more".ljust(CARD)] * 1_000_000], b""), "^the header has no end"
+    )
     yield Bad("cards-70000.fits", joined([*cards, *[card(f"K{i}", i) for i in range(70_000)]], data))
-    yield Bad("continued.fits", joined([*cards, card("OBJECT", "'&'"), *[b"CONTINUE  'and on&'".ljust(CARD)] * 70_000], data))
+    yield Bad(
+        "continued.fits", joined([*cards, card("OBJECT", "'&'"), *[b"CONTINUE  'and on&'".ljust(CARD)] * 70_000], data)
+    )
     digits = [card("DATE-AVG", "'2011-10-01T22:33:44.&'"), *[b"CONTINUE  '".ljust(78, b"1") + b"&'"] * 200]
     yield Bad("continued-digits.fits", joined([*digits[:0], *cards, *digits], data))
     spaces = b"'" + (b" " * 10 + b"1" * 20) * 2 + b"x'"
@@ -227,9 +244,14 @@ def texts(frame: bytes, rng: random.Random) -> Iterator[Bad]:
     }.items():
         damaged = with_cards(frame, OBJECT=value, OBSERVER=value, TELESCOP=value, GAIN=value, CTYPE1=value)
         yield Bad(f"text-{name}.fits", damaged)
-    yield Bad("text-in-reason.fits", with_cards(frame, NAXIS1=b"'" + ESCAPES.encode() + b"'"), "^NAXIS1 = [^\x00-\x1f\x7f]*$")
+    yield Bad("text-filter.fits", with_cards(frame, FILTER="'B'"))
+    yield Bad(
+        "text-in-reason.fits", with_cards(frame, NAXIS1=b"'" + ESCAPES.encode() + b"'"), "^NAXIS1 = [^\x00-\x1f\x7f]*$"
+    )
     yield Bad("text-in-time.fits", with_cards(frame, DATE_OBS=b"'" + ESCAPES.encode() + b"'"), "^no time in its header")
-    yield Bad("text-keyword.fits", joined([*cards, card(ESCAPES[:8], 1), b"\xff" * CARD, b"\0" * CARD, b"=" * CARD], data))
+    yield Bad(
+        "text-keyword.fits", joined([*cards, card(ESCAPES[:8], 1), b"\xff" * CARD, b"\0" * CARD, b"=" * CARD], data)
+    )
     yield Bad("text-noise.fits", joined([*cards, *[rng.randbytes(CARD) for _ in range(40)]], data))
 
 
@@ -274,6 +296,7 @@ def places(frame: bytes, rng: random.Random) -> Iterator[Bad]:
         "CTYPE1": "'RA---TAN'", "CTYPE2": "'DEC--TAN'", "CRVAL1": 30.0, "CRVAL2": 20.0, "CRPIX1": 10.0, "CRPIX2": 10.0,
         "CD1_1": -1e-4, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": 1e-4,
     }  # fmt: skip
+    no_matrix: dict[str, object] = dict.fromkeys(("CD1_1", "CD1_2", "CD2_1", "CD2_2"))
     changes: dict[str, dict[str, object]] = {
         "good": {},
         "singular": {"CD1_1": 0.0},
@@ -292,8 +315,8 @@ def places(frame: bytes, rng: random.Random) -> Iterator[Bad]:
         "swapped": {"CTYPE1": "'DEC--TAN'", "CTYPE2": "'RA---TAN'"},
         "twice": {"CTYPE2": "'RA---TAN'"},
         "pc-and-cd": {"PC1_1": 1.0, "CDELT1": 1.0, "CROTA2": 45.0},
-        "rotation": {"CD1_1": None, "CD1_2": None, "CD2_1": None, "CD2_2": None, "CDELT1": 1e200, "CDELT2": 1.0, "CROTA2": 1e300},
-        "no-matrix": {"CD1_1": None, "CD1_2": None, "CD2_1": None, "CD2_2": None},
+        "rotation": {**no_matrix, "CDELT1": 1e200, "CDELT2": 1.0, "CROTA2": 1e300},
+        "no-matrix": no_matrix,
     }  # fmt: skip
     for name, change in changes.items():
         values = {**wcs, **change}
@@ -443,7 +466,7 @@ def compressed(frame: bytes, rng: random.Random) -> Iterator[Bad]:
     for name, cards, reason in (
         ("none", {"NAXIS": 0}, "^no image in the file"),
         ("behind-none", {"NAXIS": 1, "NAXIS1": 10**15}, "^no image in the file"),
-        ("image", {"NAXIS1": 32_768, "NAXIS2": 16_384}, "^its size is 32768×16384"),
+        ("image", {"NAXIS1": 32_768, "NAXIS2": 8192}, "^its size is 32768×8192"),
         ("too-large", {"NAXIS1": 32_768, "NAXIS2": 30_000, "BITPIX": -64}, "^the file is truncated"),
         ("behind", {}, None),
     ):
@@ -543,15 +566,15 @@ def quantised(frame: bytes, rng: random.Random) -> Iterator[Bad]:
 # --- what is no file --------------------------------------------------------------------------------------------------
 #: Names that a project can hold, and that are hard on terminals, shells, formats and patterns.
 NAMES = (
-    "new\nline.fits", "-p.fits", "--help.fits", "quote'\".fits", "%s%n{0}.fits", "\x1b[31mred.fits", "*.fits", "[a].fits",
-    "blank .fits", "größe \u202e.fits", "a" * 250 + ".fits", "~.fits", "$HOME.fits", "a;b|c&d.fits", "#.fits",
-)  # fmt: skip
+    *("new\nline.fits", "-p.fits", "--help.fits", "quote'\".fits", "%s%n{0}.fits", "\x1b[31mred.fits", "*.fits"),
+    *("[a].fits", "blank .fits", "größe \u202e.fits", "a" * 250 + ".fits", "~.fits", "$HOME.fits", "a;b|c&d.fits"),
+)
 #: One that it cannot.
 NO_TEXT = b"no\xfftext.fits"
 
 
 def odd_places(folder: Path, frame: bytes) -> dict[str, str]:
-    """Make what is called like a frame and is none; gives names and patterns of the reasons."""
+    """Make what is called like a frame and is none, or has a long tail; gives names and patterns of the reasons."""
     os.mkfifo(folder / "pipe.fits")
     here = socket.socket(socket.AF_UNIX)
     there = os.open(folder, os.O_RDONLY)
@@ -560,6 +583,8 @@ def odd_places(folder: Path, frame: bytes) -> dict[str, str]:
     finally:
         os.close(there)
         here.close()
+    (folder / "sparse.fits").write_bytes(frame)
+    os.truncate(folder / "sparse.fits", 1 << 29)  # nothing but zeros behind the image, which take no room
     (folder / "device.fits").symlink_to("/dev/zero")
     (folder / "null.fits").symlink_to("/dev/null")
     (folder / "loop.fits").symlink_to("pool.fits")

@@ -59,9 +59,11 @@ def read_frame(path: Path) -> str:
         assert not isinstance(value, str) or value.isprintable(), value
     try:
         header = read_header(path)
-    except FrameError as error:
-        assert facts["error"] == str(error), (facts["error"], str(error))
-        return str(error)
+    except FrameError as refused:
+        reason = str(refused)
+        if facts["error"] != reason:
+            raise AssertionError(f"{facts['error']} and {reason}") from refused
+        return reason
     if header.width_px * header.height_px > _MOST_PIXELS:
         return "of another size"
     (found,) = measure_frames(PixelTask(((1, path),), None, facts["saturation_adu"]))
@@ -113,7 +115,9 @@ def fuzz(folder: Path, seconds: int, seed: int) -> None:
     from fits_mutator import mutated
 
     warnings.simplefilter("error")
-    place = os.memfd_create("frame") if hasattr(os, "memfd_create") else os.open(folder / "frame", os.O_RDWR | os.O_CREAT)
+    place = (
+        os.memfd_create("frame") if hasattr(os, "memfd_create") else os.open(folder / "frame", os.O_RDWR | os.O_CREAT)
+    )
     path = Path(f"/proc/self/fd/{place}") if hasattr(os, "memfd_create") else folder / "frame"
 
     n_used = n_refused = 0
@@ -195,7 +199,9 @@ def run(folder: Path, seconds: int, seed: int) -> int:
         command += ["--seconds", str(min(left, _SLICE_S))]
         n_processes += 1
         last = used = refused = 0
-        with subprocess.Popen(command, stderr=subprocess.STDOUT, stdout=subprocess.PIPE, text=True, errors="replace") as child:
+        with subprocess.Popen(
+            command, stderr=subprocess.STDOUT, stdout=subprocess.PIPE, text=True, errors="replace"
+        ) as child:
             assert child.stdout is not None
             for line in child.stdout:
                 if counted := re.match(r"USED (\d+) REFUSED (\d+)", line):

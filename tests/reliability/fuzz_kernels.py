@@ -88,16 +88,25 @@ def look(rng: np.random.Generator, most: float = np.inf) -> None:
     assert stars.n_found >= len(stars.x_px)
 
     n, h, w = (int(v) for v in rng.choice([1, 2, 5, 11, 31, 60], 3))
-    flat = np.resize(image.astype(np.float32 if image.dtype.itemsize < 4 or image.dtype == "f4" else np.float64), n * h * w)
+    flat = np.resize(
+        image.astype(np.float32 if image.dtype.itemsize < 4 or image.dtype == "f4" else np.float64), n * h * w
+    )
     stamps = flat.reshape(n, h, w)
     x = rng.choice([0.0, w / 2, w - 1.0, -3.3, w + 1e6, -1e18, 1e300, np.nan, np.inf], n) + rng.uniform(-1, 1, n)
     y = rng.choice([0.0, h / 2, h - 1.0, h + 2.0, 1e9, -1e300, np.nan], n) + rng.uniform(-1, 1, n)
     fwhm = rng.choice([0.3, 1.0, 3.0, 8.0], n)
-    found = centroids(stamps, x, y, fwhm_px=fwhm, search_px=int(rng.choice([1, 4, 12])), max_offset_px=rng.uniform(0, 5, n))
+    found = centroids(
+        stamps, x, y, fwhm_px=fwhm, search_px=int(rng.choice([1, 4, 12])), max_offset_px=rng.uniform(0, 5, n)
+    )
     radii = np.array([0.3, 4.0, float(rng.uniform(1, 40))])
     inner = float(rng.choice([0.0, 5.0, 20.0]))
     measure_apertures(
-        stamps, found.x_px, found.y_px, radii_px=radii, annulus_inner_px=inner, annulus_outer_px=inner + rng.uniform(0.1, 30)
+        stamps,
+        found.x_px,
+        found.y_px,
+        radii_px=radii,
+        annulus_inner_px=inner,
+        annulus_outer_px=inner + rng.uniform(0.1, 30),
     )
     match_stars(rng, stars)
 
@@ -140,7 +149,9 @@ def run(folder: Path, seconds: int, seed: int) -> int:
     """Run the fuzz on the compiled kernels; gives the exit code."""
     if not list(folder.glob("photdb/algorithms/*.so")):
         compile_kernels(folder)
-    library = subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True).stdout.strip()
+    library = subprocess.run(
+        ["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
+    ).stdout.strip()
     environment = {
         **os.environ,
         "LD_PRELOAD": library,

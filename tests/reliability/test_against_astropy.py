@@ -96,7 +96,9 @@ def fits_keywords(header: bytes) -> set[str]:
     cards = [header[i : i + 80].decode("latin-1") for i in range(0, len(header), 80)]
     proper = {card[:8].rstrip(): True for card in cards}
     for card, following in zip(cards, [*cards[1:], ""], strict=True):
-        if not (card.isascii() and card.isprintable() and CONFORMING.fullmatch(card)) or following.startswith("CONTINUE"):
+        if not (card.isascii() and card.isprintable() and CONFORMING.fullmatch(card)) or following.startswith(
+            "CONTINUE"
+        ):
             proper[card[:8].rstrip()] = False
     return {key for key, is_proper in proper.items() if is_proper}
 
