@@ -28,12 +28,23 @@ Compression = Literal["none", "gzip", "tile"]
 STORED: Final = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 
 #: What the keywords begin with that say where the pixels are and what they mean.
-LAYOUT: Final = tuple("SIMPLE XTENSION BITPIX NAXIS PCOUNT BSCALE BZERO BLANK ZIMAGE ZBITPIX ZNAXIS ZBLANK".split())
+LAYOUT: Final = (
+    *("SIMPLE", "XTENSION", "BITPIX", "NAXIS", "PCOUNT", "BSCALE", "BZERO", "BLANK"),
+    *("ZIMAGE", "ZCMPTYPE", "ZBITPIX", "ZNAXIS", "ZBLANK"),
+)
 
+#: Kinds of compressed tiles that are read. The decoders that there are for the others (HCOMPRESS_1, PLIO_1) believe
+#: what damaged tiles say, and write where they should not.
+_TILES: Final = ("RICE_1", "RICE_ONE", "GZIP_1", "GZIP_2", "NOCOMPRESS")
 _BLOCK: Final = 2880
 _FIRST_READ: Final = 10 * _BLOCK
 _MAX_HEADER: Final = 2000 * _BLOCK
 _MAX_PIXELS: Final = 1 << 30
+#: Of a gzip file nothing behind is looked at for an image: a small file can expand to any length.
+_MAX_EXPANDED: Final = 1 << 30
+#: A byte of a gzip file stands for so many at most (RFC 1951: 258 for 2 bits).
+_MAX_RATIO: Final = 1032
+_CHUNK: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +61,8 @@ class HeaderRead:
         Which header and data unit holds the image; 0 is the primary one.
     width_px, height_px, bitpix, bscale, bzero, blank
         Of the image, as FITS defines them.
-    data_offset : int
-        Bytes before the image's data (in the expanded stream of a gzip file).
+    data_offset, data_end : int
+        Bytes before the image's data and up to their end (in the expanded stream of a gzip file).
     compression : str
         ``none``, ``gzip`` (the whole file) or ``tile`` (FITS tiles in a table).
     header_crc32 : int
@@ -69,6 +80,7 @@ class HeaderRead:
     bzero: float
     blank: int | None
     data_offset: int
+    data_end: int
     compression: Compression
     header_crc32: int
     size_bytes: int
@@ -98,10 +110,10 @@ def read_header(path: str | Path) -> HeaderRead:
             # The last four bytes tell the length of the last gzip member, nearly always the only one. Where that does
             # not look like a whole image, only expanding the file can tell.
             file.seek(-4, os.SEEK_END)
-            needed = _data_end(header)
+            needed = header.data_end
             if not needed <= int.from_bytes(file.read(4), "little") <= 2 * needed:
-                file.seek(0)
-                expand(file, header)
+                for _ in _expanded(file, header):  # nothing is kept: a small file may expand to gigabytes
+                    pass
         return header
 
 
@@ -115,9 +127,9 @@ def opened(path: str | Path) -> Iterator[tuple[io.FileIO, os.stat_result]]:
             raise FrameError("a folder or a device, not a file")
         with open(path, "rb", buffering=0) as file:
             status = os.fstat(file.fileno())
-            if status.st_size == 0:
-                raise FrameError("the file is empty")
             try:
+                if status.st_size == 0:
+                    raise FrameError("the file is empty")
                 yield file, status
             except FrameError as error:
                 error.seen = (status.st_size, status.st_mtime_ns)
@@ -130,6 +142,8 @@ def opened(path: str | Path) -> Iterator[tuple[io.FileIO, os.stat_result]]:
         raise UnreadableError(MISSING) from None
     except PermissionError:
         raise UnreadableError("no permission to read the file") from None
+    except MemoryError:
+        raise UnreadableError("there is not enough memory for its pixels") from None
     except OSError as error:
         raise UnreadableError(f"the file cannot be read: {error.strerror or error}") from error
 
@@ -149,13 +163,27 @@ def check_unchanged(file: io.FileIO, status: os.stat_result) -> None:
 
 def expand(file: io.FileIO | io.BytesIO, header: HeaderRead) -> bytearray:
     """Expand a gzip file as far as the image goes, however much there is behind."""
-    needed = _data_end(header)
-    stream = gzip.GzipFile(fileobj=file)
-    expanded = bytearray(stream.read(needed))
-    if len(expanded) < needed:
-        raise FrameError(f"the file is truncated: {len(expanded):,} of {needed:,} bytes")
-    stream.read(_BLOCK)  # where the file ends with the image, this compares gzip's own digest
+    expanded, at = bytearray(), 0
+    for chunk in _expanded(file, header):
+        expanded = expanded or bytearray(header.data_end)  # at once: growing would take twice the room
+        expanded[at : at + len(chunk)] = chunk
+        at += len(chunk)
     return expanded
+
+
+def _expanded(file: io.FileIO | io.BytesIO, header: HeaderRead) -> Iterator[bytes]:
+    """Expand a gzip file piece by piece as far as the image goes."""
+    if header.data_end > _MAX_RATIO * header.size_bytes:
+        raise FrameError(f"the file is truncated: its {header.size_bytes:,} bytes cannot hold {header.data_end:,}")
+    file.seek(0)
+    stream, left = gzip.GzipFile(fileobj=file), header.data_end
+    while left:
+        chunk = stream.read(min(_CHUNK, left))
+        if not chunk:
+            raise FrameError(f"the file is truncated: {header.data_end - left:,} of {header.data_end:,} bytes")
+        left -= len(chunk)
+        yield chunk
+    stream.read(_BLOCK)  # where the file ends with the image, this compares gzip's own digest
 
 
 def header_of(file: io.FileIO, status: os.stat_result, only: tuple[str, ...] = ("",)) -> HeaderRead:
@@ -180,7 +208,8 @@ def _first_image(
     crc, hdu = zlib.crc32(block), 0
     while not _is_image(cards, hdu):
         offset = data_offset + -(-_data_bytes(cards) // _BLOCK) * _BLOCK
-        block, data_offset = _header_block(file, offset) if is_gzip or offset < status.st_size else (b"", 0)
+        here = offset < (_MAX_EXPANDED if is_gzip else status.st_size)
+        block, data_offset = _header_block(file, offset) if here else (b"", 0)
         if not block:
             raise FrameError("no image in the file")
         cards, hdu = parse_cards(block, only), hdu + 1
@@ -188,32 +217,42 @@ def _first_image(
     is_tiled = cards.get("ZIMAGE") is True
     if is_tiled:
         cards |= {key[1:]: value for key, value in cards.items() if re.fullmatch(r"Z(BITPIX|NAXIS\d*|BLANK)", key)}
-    axes = _axes(cards)
+    axes, bitpix = _axes(cards), _integer(cards, "BITPIX")
+    if len(axes) < 2:
+        raise FrameError(f"an image of {len(axes)} axes cannot be read")
+    n_pixels = math.prod(axes[:2])
+    if min(axes) <= 0 or n_pixels > _MAX_PIXELS:
+        raise FrameError(f"an image of {'×'.join(map(str, axes))} pixels cannot be read")
+    if math.prod(axes[2:]) != 1:
+        raise FrameError(f"not one plane of pixels but {math.prod(axes[2:])}: colour images and cubes must be split")
+    if bitpix not in STORED:
+        raise FrameError(f"BITPIX = {bitpix} is not a kind of pixel that FITS knows")
+    if is_tiled and (kind := str(cards.get("ZCMPTYPE")).strip()) not in _TILES:
+        raise FrameError(f"tiles of the kind {kind} are not read: expand the file first, as funpack does")
+    if is_tiled and is_gzip:
+        raise FrameError("a compressed image in a compressed file: expand the file first, as gunzip does")
     header = HeaderRead(
         cards=primary | cards,
         hdu=hdu,
         width_px=axes[0],
         height_px=axes[1],
-        bitpix=_integer(cards, "BITPIX"),
+        bitpix=bitpix,
         bscale=_real(cards, "BSCALE", 1.0),
         bzero=_real(cards, "BZERO", 0.0),
-        blank=_integer(cards, "BLANK") if "BLANK" in cards else None,
+        blank=_integer(cards, "BLANK") if "BLANK" in cards and bitpix > 0 else None,
         data_offset=data_offset,
+        # Whatever the header says is behind the pixels, they themselves must be there.
+        data_end=data_offset + (data_bytes if is_tiled else abs(bitpix) // 8 * n_pixels),
         compression="tile" if is_tiled else "gzip" if is_gzip else "none",
         header_crc32=zlib.crc32(block, crc) if hdu else crc,
         size_bytes=status.st_size,
         mtime_ns=status.st_mtime_ns,
     )
-    if min(axes) <= 0 or math.prod(axes[:2]) > _MAX_PIXELS:
-        raise FrameError(f"an image of {'×'.join(map(str, axes))} pixels cannot be read")
-    if math.prod(axes[2:]) != 1:
-        raise FrameError(f"not one plane of pixels but {math.prod(axes[2:])}: colour images and cubes must be split")
-    if header.bitpix not in STORED:
-        raise FrameError(f"BITPIX = {header.bitpix} is not a kind of pixel that FITS knows")
     if header.bscale == 0:
         raise FrameError("BSCALE = 0 leaves nothing of the pixels")
-    if not is_gzip and status.st_size < data_offset + data_bytes:
-        raise FrameError(f"the file is truncated: {status.st_size:,} of {data_offset + data_bytes:,} bytes")
+    needed = max(header.data_end, data_offset + data_bytes)
+    if not is_gzip and status.st_size < needed:
+        raise FrameError(f"the file is truncated: {status.st_size:,} of {needed:,} bytes")
     return header
 
 
@@ -253,10 +292,6 @@ def _data_bytes(cards: dict[str, Value]) -> int:
     return min(max(size, 0), 1 << 60)  # whatever a damaged header says, it does not lead backwards or to infinity
 
 
-def _data_end(header: HeaderRead) -> int:
-    return header.data_offset + abs(header.bitpix) // 8 * header.width_px * header.height_px
-
-
 def _integer(cards: dict[str, Value], key: str, default: int | None = None) -> int:
     value = cards.get(key, default)
     if isinstance(value, float) and value.is_integer():
@@ -270,4 +305,10 @@ def _real(cards: dict[str, Value], key: str, default: float) -> float:
     value = cards.get(key, default)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise FrameError(f"{key} = {value} is not a number")
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise FrameError(f"{key} = {value} is not a finite number")
+    return number

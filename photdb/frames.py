@@ -1,10 +1,10 @@
 """The frames on disk: which files are meant, their headers, whole arrays, and cut-outs around positions.
 
-Together with `photdb.fits`, whose face it is, this is the only module that reads FITS. Frames are opened read-only and
-never changed. Pixels are read in one go together with the digest of the file's bytes, cut-outs by the rows they lie in.
-A file that changes meanwhile is never half believed: it is an `UnreadableError`. (Mapping the file would be no faster,
-and end the process where somebody cuts it short.) Whatever is wrong with a file is a `FrameError`, whose message is the
-readable reason without the path.
+Together with `photdb.fits` and `photdb.tiles`, whose face it is, this is the only module that reads FITS. Frames are
+opened read-only and never changed. Pixels are read in one go together with the digest of the file's bytes, cut-outs by
+the rows they lie in. A file that changes meanwhile is never half believed: it is an `UnreadableError`. (Mapping the
+file would be no faster, and end the process where somebody cuts it short.) Whatever is wrong with a file is a
+`FrameError`, whose message is the readable reason without the path.
 """
 
 import contextlib
@@ -13,7 +13,6 @@ import io
 import math
 import os
 import re
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -24,13 +23,16 @@ from isal.isal_zlib import crc32
 from numpy.typing import NDArray
 
 from photdb.algorithms import frame_kernels
-from photdb.errors import FrameError, PhotdbError, UnreadableError
+from photdb.errors import PhotdbError, UnreadableError
 from photdb.fits import LAYOUT, STORED, HeaderRead, check_unchanged, expand, header_of, opened, read_header
 from photdb.wording import named
 
 __all__ = ["FrameReader", "HeaderRead", "content_crc32", "find_frames", "read_header", "read_pixels"]
 
 _CHUNK: Final = 1 << 15
+_BEHIND: Final = 1 << 18
+#: No detector counts as far (ADU): what is larger is damage, and the sums and squares of it would overflow.
+_MOST_ADU: Final = 1e15
 #: FITS has one signedness per size of integer, and writes the other with this BZERO: one bit of a pixel is flipped.
 _FLIPPED: Final = {(8, -(2.0**7)): "i1", (16, 2.0**15): "u2", (32, 2.0**31): "u4", (64, 2.0**63): "u8"}
 _EXTENSION: Final = re.compile(r"(\.(fit|fits|fts)(\.(gz|fz))?|\.fz)$", re.IGNORECASE)
@@ -81,7 +83,8 @@ def read_pixels(path: str | Path) -> tuple[NDArray[Any], int, int, int]:
     """Read the pixels of a frame, in one read of the file.
 
     Integers stay integers of their own size (unsigned ones included) unless they are scaled or some are `BLANK`:
-    those become float32 if they have 8 or 16 bits, float64 if they have more, with NaN for `BLANK`.
+    those become float32 if they have 8 or 16 bits, float64 if they have more, with NaN for `BLANK`. Floats of more
+    than 1e15 ADU in size are NaN: they are damage.
 
     Parameters
     ----------
@@ -104,9 +107,11 @@ def read_pixels(path: str | Path) -> tuple[NDArray[Any], int, int, int]:
     """
     with opened(path) as (file, status):
         header = header_of(file, status, LAYOUT)
-        content = _content(file, status)
-        check_unchanged(file, status)
+        content = _content(file, status, header)
         crc = crc32(content)  # before the pixels among the bytes are changed in place
+        while chunk := file.read(_BEHIND):  # what is behind the image is never held in memory
+            crc = crc32(chunk, crc)
+        check_unchanged(file, status)
         pixels = _physical(_stored(content, header), header)
     return pixels, crc, status.st_size, status.st_mtime_ns
 
@@ -168,7 +173,7 @@ class FrameReader:
             if header.compression == "none":
                 self._pixels = np.empty((header.height_px, header.width_px), STORED[header.bitpix])
             else:
-                self._pixels = _stored(_content(self._file, self._status), header)
+                self._pixels = _stored(_content(self._file, self._status, header), header)
             self._open = stack.pop_all()
         self.width_px, self.height_px = header.width_px, header.height_px
         self.size_bytes, self.mtime_ns = header.size_bytes, header.mtime_ns
@@ -186,8 +191,8 @@ class FrameReader:
         Returns
         -------
         ndarray of float32 or float64, shape (n, 2 half + 1, 2 half + 1)
-            Indexed ``[n, y, x]``; NaN off the frame and for `BLANK`. float32 for pixels of 8 and 16 bits (exact unless
-            they are scaled) and for float32 ones, else float64.
+            Indexed ``[n, y, x]``; NaN off the frame, for `BLANK` and beyond 1e15 ADU in size. float32 for pixels of 8
+            and 16 bits (exact unless they are scaled) and for float32 ones, else float64.
         """
         size = 2 * half + 1
         x_px, y_px = np.asarray(x_px, np.int64), np.asarray(y_px, np.int64)
@@ -250,10 +255,14 @@ class FrameReader:
         self.close()
 
 
-def _content(file: io.FileIO, status: os.stat_result) -> Any:
+def _content(file: io.FileIO, status: os.stat_result, header: HeaderRead) -> NDArray[np.uint8]:
+    """Read a file up to the end of its image; of a gzip file no more than the image could need."""
     file.seek(0)
-    content = np.fromfile(file, np.uint8)
-    if content.size != status.st_size:
+    # Without compression to speak of, gzip adds less than a thousandth.
+    end = header.data_end + (header.data_end // 1000 + (1 << 16) if header.compression == "gzip" else 2880)
+    n = min(end, status.st_size)
+    content = np.fromfile(file, np.uint8, n)
+    if content.size != n:
         raise UnreadableError("the file was changed while it was read")
     return content
 
@@ -269,16 +278,9 @@ def _stored(content: Any, header: HeaderRead) -> NDArray[Any]:
         return _view(content, header)
     if header.compression == "gzip":
         return _view(expand(io.BytesIO(content), header), header)
-    from astropy.io import fits
+    from photdb.tiles import decode_tiles
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about cards that are none of our business here
-        try:
-            with fits.open(io.BytesIO(content), do_not_scale_image_data=True, memmap=False) as hdus:
-                tiles = np.asarray(hdus[header.hdu].data)
-            return tiles.astype(STORED[header.bitpix], casting="equiv").reshape(header.height_px, header.width_px)
-        except Exception as error:  # whatever astropy makes of damaged tiles
-            raise FrameError("the compressed image cannot be decoded") from error
+    return decode_tiles(content, header)
 
 
 def _physical(stored: NDArray[Any], header: HeaderRead) -> NDArray[Any]:
@@ -299,18 +301,33 @@ def _physical(stored: NDArray[Any], header: HeaderRead) -> NDArray[Any]:
             flat[start : start + _CHUNK] = swapped[start : start + _CHUNK]
     if flip:
         pixels ^= np.array(flip, f"u{pixels.itemsize}").view(pixels.dtype)
-    return pixels if flipped is None else pixels.view(flipped)
+    if flipped is not None:
+        return pixels.view(flipped)
+    return _possible(pixels) if pixels.dtype.kind == "f" else pixels
 
 
 def _scaled(stored: NDArray[Any], header: HeaderRead) -> NDArray[Any]:
     """Turn stored pixels into new floats."""
     pixels: NDArray[Any] = stored.astype(_float(header))
-    if header.bscale != 1:
-        pixels *= header.bscale
-    if header.bzero != 0:
-        pixels += header.bzero
+    with np.errstate(over="ignore", invalid="ignore"):  # what is too large is infinite, and flagged like that
+        if header.bscale != 1:
+            pixels *= header.bscale
+        if header.bzero != 0:
+            pixels += header.bzero
     if _has_blank(stored, header):
         pixels[stored == header.blank] = np.nan
+    kind = (header.bitpix, header.bzero)
+    whole = header.bitpix > 0 and header.bscale == 1 and (header.bzero == 0 or kind in _FLIPPED)
+    return pixels if whole else _possible(pixels)
+
+
+def _possible(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Put NaN, in place, for what no detector can have counted."""
+    if pixels.size:
+        with np.errstate(invalid="ignore"):
+            low, high = pixels.min(), pixels.max()
+        if not (low >= -_MOST_ADU and high <= _MOST_ADU):  # or there is a NaN, which hides the others
+            pixels[np.abs(pixels) > _MOST_ADU] = np.nan
     return pixels
 
 
@@ -319,4 +336,7 @@ def _float(header: HeaderRead) -> type[np.floating[Any]]:
 
 
 def _has_blank(stored: NDArray[Any], header: HeaderRead) -> bool:
-    return header.blank is not None and stored.dtype.kind != "f" and bool((stored == header.blank).any())
+    if header.blank is None or stored.dtype.kind == "f":
+        return False
+    info = np.iinfo(stored.dtype)  # a value that no pixel can have is no reason to compare them all
+    return info.min <= header.blank <= info.max and bool((stored == header.blank).any())

@@ -331,6 +331,11 @@ def joined(const number[:, ::1] image, const double[::1] x, const double[::1] y,
     return out
 
 
+cdef inline Py_ssize_t cell_of(double place, Py_ssize_t n) noexcept nogil:
+    """Give the cell of a place; that at the end for what lies outside, the first for NaN."""
+    return 0 if not place > 0.0 else n - 1 if place >= n else <Py_ssize_t>place
+
+
 def spread(const double[:] x, const double[:] y, double side, Py_ssize_t n_across, Py_ssize_t n_down, Py_ssize_t n):
     cdef Py_ssize_t n_places = x.shape[0], i, k, cell, quota, n_filled = 0, n_first = 0, turn
     chosen = np.empty(min(n, n_places), np.int64)
@@ -338,7 +343,7 @@ def spread(const double[:] x, const double[:] y, double side, Py_ssize_t n_acros
     cdef int32_t[::1] count = np.zeros(n_across * n_down, np.int32)
     cdef int32_t[::1] place = np.empty(n_places, np.int32)  # within its cell, 0 the brightest
     for i in range(n_places):
-        cell = <Py_ssize_t>(y[i] / side) * n_across + <Py_ssize_t>(x[i] / side)
+        cell = cell_of(y[i] / side, n_down) * n_across + cell_of(x[i] / side, n_across)
         n_filled += count[cell] == 0
         place[i] = count[cell]
         count[cell] += 1

@@ -4,6 +4,7 @@ Telescopes write what the standard forbids (`060.00`, `099`, strings without quo
 be understood is, and what cannot is left out, so that one bad card costs nothing but itself.
 """
 
+import contextlib
 import functools
 import math
 import re
@@ -14,14 +15,18 @@ Value = str | int | float | bool | None
 
 #: Length of a card in bytes.
 CARD: Final = 80
+#: Longest text that is kept of a string which goes on and on; numbers, angles and times fit on one card.
+_MAX_TEXT: Final = 1000
 
 _INTEGER: Final = re.compile(r"[+-]?[0-9]+")
 _REAL: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([EeDd][+-]?[0-9]+)?")
 _QUOTED: Final = re.compile(r"'((?:[^']|'')*)")
-_NUMBER: Final = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[EeDd][+-]?\d+)?)(?:\s*[A-Za-z][A-Za-z/-]*)?\s*")
+# There is but one way in which each of these can match: what does not match is found out at once, however long it is.
+_NUMBER: Final = re.compile(r"([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[EeDd][+-]?\d+)?)(?:\s*[A-Za-z][A-Za-z/-]*)?")
 _ANGLE: Final = re.compile(
-    r"\s*([NSEW]?)\s*([+-]?)\s*(\d+\.?\d*)"
-    r"(?:\s*[:\shd°]\s*(\d+\.?\d*))?(?:\s*[:\sm'′]\s*(\d+(?:[.:,]\d*)?))?\s*[s\"″°]?\s*([NSEW]?)\s*",
+    r"(?:([NSEW])\s*)?(?:([+-])\s*)?(\d+(?:\.\d*)?)"
+    r"(?:(?:\s*[:hd°]\s*|\s+)(\d+(?:\.\d*)?))?(?:(?:\s*[:m'′]\s*|\s+)(\d+(?:[.:,]\d*)?))?"
+    r"(?:\s*[s\"″°])?(?:\s*([NSEW]))?",
     re.IGNORECASE,
 )
 
@@ -57,7 +62,8 @@ def parse_cards(block: bytes, only: tuple[str, ...] = ("",)) -> dict[str, Value]
         if word == "CONTINUE":
             before = cards.get(last)
             if isinstance(before, str) and before.endswith("&"):
-                cards[last] = before[:-1] + str(_value(card[8:]))
+                more = _value(card[8:])
+                cards[last] = (before[:-1] + ("" if more is None else str(more)))[:_MAX_TEXT]
             continue
         if word == "END":
             break
@@ -87,7 +93,7 @@ def _value(body: str) -> Value:
     body = body.strip(" \0")
     if body.startswith("'"):
         match = _QUOTED.match(body)
-        return _text(match[1].replace("''", "'").rstrip()) if match else None
+        return _text(match[1].replace("''", "'").rstrip(" \0")) if match else None
     word = body.partition("/")[0].rstrip()
     if _INTEGER.fullmatch(word):
         return int(word)
@@ -100,18 +106,22 @@ def _value(body: str) -> Value:
 
 
 def _text(text: str) -> str:
-    """Give a string that was read byte by byte its proper letters, if it was written in UTF-8."""
-    if text.isascii():
+    """Give a string that was read byte by byte its proper letters, if it was written in UTF-8.
+
+    What cannot be printed (FITS forbids it: control characters, and with them commands to a terminal) is a question
+    mark, or a blank if it is some other kind of space.
+    """
+    if not text.isascii():
+        with contextlib.suppress(UnicodeDecodeError):
+            text = text.encode("latin-1").decode("utf-8")
+    if text.isprintable():
         return text
-    try:
-        return text.encode("latin-1").decode("utf-8")
-    except UnicodeDecodeError:
-        return text
+    return "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text)
 
 
 def as_number(value: object) -> float | None:
     """Read a finite number, also from a text, with a unit behind or not; None if it is none."""
-    if isinstance(value, str) and (match := _NUMBER.fullmatch(value)):
+    if isinstance(value, str) and len(value) <= CARD and (match := _NUMBER.fullmatch(value.strip())):
         value = float(match[1].upper().replace("D", "E"))
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
@@ -126,14 +136,14 @@ def as_angle(value: object) -> tuple[float, bool, str] | None:
     tuple of float, bool, str, or None
         Its size in the unit it is written in, whether it is sexagesimal, its letter of the compass if it has one.
     """
-    match = _ANGLE.fullmatch(value) if isinstance(value, str) else None
+    match = _ANGLE.fullmatch(value.strip()) if isinstance(value, str) and len(value) <= CARD else None
     if match is None:
         number = as_number(value)
         return None if number is None else (number, False, "")
     first, sign, whole, minutes, seconds, last = match.groups()
     # One dialect separates even the fraction of the seconds by a colon.
     size = float(whole) + float(minutes or 0) / 60 + float(re.sub("[:,]", ".", seconds or "0")) / 3600
-    letter = (first or last).upper()
+    letter = (first or last or "").upper()
     return (-size if sign == "-" else size), minutes is not None, letter
 
 

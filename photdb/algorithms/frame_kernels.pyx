@@ -29,6 +29,36 @@ def swap_bytes(uint16_t[::1] words, uint16_t flip):
         words[i] = <uint16_t>((words[i] << 8) | (words[i] >> 8)) ^ flip
 
 
+# --- compressed tiles ----------------------------------------------------------------------------------------------
+def rice_is_whole(const uint8_t[::1] tile, Py_ssize_t n_pixels, Py_ssize_t block, int pixel_bytes):
+    # Bits of a block's number, its value for pixels that are not coded, and theirs.
+    cdef int64_t number_bits = 3 if pixel_bytes == 1 else 4 if pixel_bytes == 2 else 5
+    cdef int64_t plain = 6 if pixel_bytes == 1 else 14 if pixel_bytes == 2 else 25, pixel_bits = 8 * pixel_bytes
+    cdef int64_t end = 8 * tile.shape[0], at = pixel_bits, k, number
+    cdef Py_ssize_t i = 0, j, n
+    while i < n_pixels:
+        n = min(block, n_pixels - i)
+        i += n
+        if at + number_bits > end:
+            return False
+        number = 0
+        for k in range(at, at + number_bits):
+            number = 2 * number + (tile[k >> 3] >> (7 - (k & 7)) & 1)
+        at += number_bits
+        if number == plain + 1:
+            at += n * pixel_bits
+        elif number:  # else all are like the one before
+            for j in range(n):
+                while at < end and not tile[at >> 3] >> (7 - (at & 7)) & 1:
+                    at += 1
+                at += number  # the bit that ends the zeros, and one less than its number
+                if at > end:
+                    return False
+        if at > end:
+            return False
+    return True
+
+
 # --- background -------------------------------------------------------------------------------------------------------
 cdef Py_ssize_t n_below(const number *row, Py_ssize_t n, double limit) noexcept nogil:
     """Count the values of a sorted row below a limit; NaN come last, and are not."""

@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final, Literal
 
+from photdb.algorithms.cards import CARD
+
 Means = Literal["start", "middle", "end"]
 
 #: Every keyword that is understood, in the order in which they are preferred, and what it means.
@@ -274,7 +276,7 @@ def _to_utc(instant: _Instant, scale: str, *, is_utc: bool) -> _Instant:
 
 def _parse_text(value: object) -> _Written | None:
     """Understand a date, a time of day, or both; years of two digits are 1950 to 2049."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or len(value) > CARD:
         return None
     text = value.strip()
     day = None

@@ -49,6 +49,11 @@ cdef double middle_of(double *values, Py_ssize_t n) noexcept nogil:
     return 0.5 * (below + values[k])
 
 
+cdef inline Py_ssize_t pixel_at(double place, Py_ssize_t n) noexcept nogil:
+    """Round a place to one of n pixels; that at the end for what lies outside, the first for NaN."""
+    return 0 if not place > 0.0 else n - 1 if place >= n - 1 else <Py_ssize_t>rint(place)
+
+
 # --- shapes -----------------------------------------------------------------------------------------------------------
 def cut(const number[:, ::1] image, const double[::1] x, const double[::1] y, const double[::1] sky,
         Py_ssize_t radius):
@@ -180,8 +185,7 @@ def led_to(const number[:, ::1] image, const double[::1] x, const double[::1] y,
             for j in range(n):
                 if mark[i] or flux[j] < flux[i] or (flux[j] == flux[i] and j >= i):
                     continue
-                column = <Py_ssize_t>min(max(rint(x_to[j]), 0.0), width - 1.0)
-                row = <Py_ssize_t>min(max(rint(y_to[j]), 0.0), height - 1.0)
+                column, row = pixel_at(x_to[j], width), pixel_at(y_to[j], height)
                 leads = True
                 for k in range(n_steps + 1):
                     way = k / <double>n_steps
@@ -244,8 +248,11 @@ def highest(const number[:, ::1] image, const double[:] x, const double[:] y, Py
     cdef double[::1] result = out
     with nogil:
         for i in range(n):
-            x0, y0 = <Py_ssize_t>rint(x[i]), <Py_ssize_t>rint(y[i])
             most = -INFINITY
+            if not (fabs(x[i]) < 1e9 and fabs(y[i]) < 1e9):
+                result[i] = most
+                continue
+            x0, y0 = <Py_ssize_t>rint(x[i]), <Py_ssize_t>rint(y[i])
             for row in range(max(y0 - radius, 0), min(y0 + radius + 1, height)):
                 for column in range(max(x0 - radius, 0), min(x0 + radius + 1, width)):
                     v = image[row, column]

@@ -52,14 +52,19 @@ cdef real ranked(real *values, Py_ssize_t low, Py_ssize_t high, Py_ssize_t rank)
     return values[low]
 
 
+cdef inline int32_t whole_of(real value) noexcept nogil:
+    """Cut a value down to a whole number of 32 bits; 0 if there is none, which then is another number."""
+    return <int32_t>value if -2147483648.0 <= value and value < 2147483648.0 else 0
+
+
 cdef int64_t as_keys(const real *values, Py_ssize_t n, uint16_t *keys, int32_t *least) noexcept nogil:
     """Take values less the lowest, if they are whole numbers of 16 bits; gives the highest then, else −1."""
     cdef Py_ssize_t i
-    cdef int32_t whole, lowest = <int32_t>values[0], most = lowest, n_others = 0
+    cdef int32_t whole, lowest = whole_of(values[0]), most = lowest, n_others = 0
     if <real>lowest != values[0]:
         return -1
     for i in range(n):
-        whole = <int32_t>values[i]  # what is too large becomes something else
+        whole = whole_of(values[i])
         n_others += <real>whole != values[i]
         lowest = min(lowest, whole)
         most = max(most, whole)

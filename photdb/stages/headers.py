@@ -2,6 +2,7 @@
 
 import functools
 import os
+import stat
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -63,7 +64,7 @@ def plan(project: Project, params: dict[str, Any]) -> Plan:
             if error is None:
                 (missing if known == _input(header_crc32, rule) else reread).append((id_, number))
             continue
-        if size_bytes is None and not os.access(path, os.R_OK):
+        if size_bytes is None and not (stat.S_ISREG(status.st_mode) and os.access(path, os.R_OK)):
             continue  # as unreadable as ever
         if (status.st_size, status.st_mtime_ns) != (size_bytes, mtime_ns):
             touched.append((id_, number))
@@ -177,6 +178,11 @@ def add_frames(project: Project, found: list[dict[str, Any]]) -> list[str]:
     -------
     list of str
         What the user should know, in sentences.
+
+    Raises
+    ------
+    PhotdbError
+        No file has a name that a project can hold.
     """
     folder = project.frame_folder
     with project.transaction() as connection:
@@ -184,8 +190,8 @@ def add_frames(project: Project, found: list[dict[str, Any]]) -> list[str]:
         last_number, last_jd = connection.exec_driver_sql(
             "SELECT coalesce(max(number), 0), max(jd_utc_mid) FROM frame"
         ).one()
-        new = [dict(f, path=relative_posix(f["file"], folder)) for f in found]
-        new = [f for f in new if f["path"] not in known]
+        named, nameless = _named(found, folder)
+        new = [f for f in named if f["path"] not in known]
         for number, facts in enumerate(new, last_number + 1):
             wcs = facts.pop("wcs")
             del facts["file"]
@@ -193,8 +199,9 @@ def add_frames(project: Project, found: list[dict[str, Any]]) -> list[str]:
             _save_wcs(connection, frame_id, wcs)
         _compare(connection, folder)
     notes = []
-    if len(new) < len(found):
-        notes.append(f"{count(len(found) - len(new), 'file')} already in the project")
+    if len(new) < len(named):
+        notes.append(f"{count(len(named) - len(new), 'file')} already in the project")
+    notes += [f"left out: {reason}, and add it" for reason in nameless]
     times = [f["jd_utc_mid"] for f in new if f["jd_utc_mid"] is not None]
     if last_jd is not None and times and min(times) < last_jd:
         notes.append(
@@ -202,6 +209,20 @@ def add_frames(project: Project, found: list[dict[str, Any]]) -> list[str]:
             " is not the order in time; all computation follows the times"
         )
     return notes
+
+
+def _named(found: list[dict[str, Any]], folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """Give the files with their paths as the project holds them, and why others have none."""
+    named: list[dict[str, Any]] = []
+    nameless = []
+    for facts in found:
+        try:
+            named.append(dict(facts, path=relative_posix(facts["file"], folder)))
+        except PhotdbError as error:
+            nameless.append(str(error))
+    if nameless and not named:
+        raise PhotdbError(nameless[0])
+    return named, nameless
 
 
 def read_facts(path: Path, rule: TimeRule) -> dict[str, Any]:

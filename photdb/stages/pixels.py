@@ -55,7 +55,7 @@ def _measure(frame_id: int, path: Path, region: Region | None, saturation_adu: f
     none = np.empty((0, len(STARS)))
     try:
         pixels, crc, _, _ = read_pixels(path)
-    except UnreadableError as error:
+    except UnreadableError as error:  # it says nothing of the frame: it is tried again
         return Measured(frame_id, None, {}, 0, none, None, str(error))
     except FrameError as error:
         try:

@@ -426,8 +426,11 @@ def test_frames_of_a_filter_do_not_join_frames_without_one(night):
 def test_a_file_whose_name_is_no_text_is_said(night):
     odd = os.fsencode(night.folder / "late") + b"/\xff.fits"
     shutil.copyfile(night.frame_path(1), odd)
-    assert "not valid UTF-8" in night.refused("add", night.folder / "late")
+    assert "not valid UTF-8" in night.refused("add", os.fsdecode(odd))
     assert night.one("SELECT count(*) FROM frame") == N_FRAMES
+    said = night.photdb("add", night.folder / "late").stdout
+    assert "left out: the name of the file 'late/\\udcff.fits' is not valid UTF-8: rename it, and add it" in said
+    assert night.one("SELECT count(*) FROM frame") == N_FRAMES + 10
 
 
 def test_frames_of_another_size_or_copies_stay_out_until_they_are_put_right(night):
