@@ -28,6 +28,8 @@ _WHOLE = {"__enter__", "__exit__", "__del__"}
 _BREAK = ("<frozen importlib", f"{os.sep}sqlalchemy{os.sep}")
 #: So soon it is looked again whether the main thread has come out of what must be whole.
 _AGAIN_S = 0.005
+#: Tk's way into Python, which prints a traceback of whatever is raised there, and goes on.
+_REPORTING = ("__call__", "tkinter")
 
 _came: int = signal.SIGINT  # the last signal
 _waiting = False  # one is to be raised once the main thread has come out of what must be whole
@@ -111,6 +113,8 @@ def _must_be_whole(frame: FrameType | None) -> bool:
     while frame is not None:
         code = frame.f_code
         if code.co_name in _WHOLE or any(part in code.co_filename for part in _BREAK):
+            return True
+        if (code.co_name, os.path.basename(os.path.dirname(code.co_filename))) == _REPORTING:
             return True
         frame = frame.f_back
     return False

@@ -147,7 +147,6 @@ def _become(request: dict[str, Any]) -> None:
     import atexit
     import ctypes
 
-    os.setsid()
     outputs = Path(request["outputs"])
     os.chdir(Path(request["project"]).parent)
     os.environ["PHOTDB_PROJECT"] = request["project"]
@@ -197,8 +196,11 @@ def _serve() -> bool:
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         child = os.fork()
         if child == 0:
+            os.setpgid(0, 0)
             _become(request)
             heed()
+        else:
+            os.setpgid(child, child)  # whoever of the two is first
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         if child == 0:
             return True
