@@ -142,8 +142,9 @@ def held_back() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if came:
-        signal.raise_signal(came[-1])
+    if came:  # at once: a moment later, others might be held back again, and so to the end of the work
+        _note(came[-1])
+        raise KeyboardInterrupt
 
 
 # --- readers that are gone --------------------------------------------------------------------------------------------

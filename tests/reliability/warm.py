@@ -88,7 +88,8 @@ class Warm:
         *arguments
             As typed.
         kill_at : int
-            The system call before which it kills itself; 0: none. With `torn`, half of a call that writes is done.
+            The system call before which it gets the signal `how`; 0: none. With `torn`, a kill comes half-way through a
+            call that writes.
         after_s : float, optional
             When to send it the signal `how`, if it is still there.
         whole_group : bool
@@ -162,7 +163,7 @@ def _become(request: dict[str, Any]) -> None:
     calls: Any = ctypes.CDLL(None)
     if hasattr(calls, "calls_arm"):
         atexit.register(lambda: os.write(notes, b"counted %d\n" % calls.calls_counted()))
-        calls.calls_arm(ctypes.c_long(request["kill_at"]), request["torn"], notes)
+        calls.calls_arm(ctypes.c_long(request["kill_at"]), request["torn"], request["how"], notes)
     sys.argv = ["photdb", *request["arguments"]]
 
 
