@@ -28,6 +28,8 @@ _WHOLE = {"__enter__", "__exit__", "__del__"}
 _BREAK = ("<frozen importlib", f"{os.sep}sqlalchemy{os.sep}")
 #: So soon it is looked again whether the main thread has come out of what must be whole.
 _AGAIN_S = 0.005
+#: Tk's way into Python, which prints a traceback of whatever is raised there, and goes on.
+_REPORTING = ("__call__", "tkinter")
 
 _came: int = signal.SIGINT  # the last signal
 _waiting = False  # one is to be raised once the main thread has come out of what must be whole
@@ -112,6 +114,8 @@ def _must_be_whole(frame: FrameType | None) -> bool:
         code = frame.f_code
         if code.co_name in _WHOLE or any(part in code.co_filename for part in _BREAK):
             return True
+        if (code.co_name, os.path.basename(os.path.dirname(code.co_filename))) == _REPORTING:
+            return True
         frame = frame.f_back
     return False
 
@@ -138,8 +142,9 @@ def held_back() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if came:
-        signal.raise_signal(came[-1])
+    if came:  # at once: a moment later, others might be held back again, and so to the end of the work
+        _note(came[-1])
+        raise KeyboardInterrupt
 
 
 # --- readers that are gone --------------------------------------------------------------------------------------------

@@ -4,8 +4,6 @@ import contextlib
 import functools
 import os
 import sqlite3
-import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from photdb.cli._damage import damage_said
+from photdb.cli._progress import progress_shown
 from photdb.cli.terminal import echo
 from photdb.cli.values import Whole
 from photdb.errors import PhotdbError, ProjectError
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 _MANY_FRAMES = 300
 #: After so many steps SQLite gives up counting.
 _GLANCE_OPS = 100_000_000
-#: When piped, progress is a line so often.
-_PLAIN_S = 10.0
 
 
 @dataclass
@@ -159,47 +156,7 @@ class Console:
         """Show how far work is: a bar on a terminal, a line now and then elsewhere."""
         if self.verbosity < 0 or total == 0:
             return contextlib.nullcontext(lambda done: None)
-        on_terminal = sys.stderr is not None and sys.stderr.isatty()  # it may be closed
-        return _bar(label, total) if on_terminal else _lines(label, total)
-
-
-@contextlib.contextmanager
-def _bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
-    start, done = time.monotonic(), 0
-    bar: Any
-    with click.progressbar(
-        length=total,
-        label=label,
-        file=sys.stderr,
-        show_pos=True,
-        item_show_func=lambda _: f"{done / max(time.monotonic() - start, 1e-3):.0f}/s",
-    ) as bar:
-
-        def advance(n: int) -> None:
-            nonlocal done
-            done += n
-            bar.update(n, n)
-
-        yield advance
-
-
-@contextlib.contextmanager
-def _lines(label: str, total: int) -> Iterator[Callable[[int], None]]:
-    start = said = time.monotonic()
-    done = 0
-
-    def advance(n: int) -> None:
-        nonlocal done, said
-        done += n
-        now = time.monotonic()
-        if now - said > _PLAIN_S and done < total:
-            said = now
-            rate = done / (now - start)
-            echo(f"{label}: {done} of {total}, {rate:.0f}/s, {(total - done) / rate:.0f} s left", err=True)
-
-    yield advance
-    if done:
-        echo(f"{label}: {done} of {total} in {time.monotonic() - start:.1f} s", err=True)
+        return progress_shown(label, total)
 
 
 def say_unknown_gain(console: Console, project: "Project") -> None:

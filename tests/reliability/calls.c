@@ -1,6 +1,6 @@
 /* Loaded before the C library (LD_PRELOAD): counts the system calls by which files of a project change, and can end the
- * process with SIGKILL just before the N-th of them, or half-way through it where it writes. So a kill comes exactly
- * between two steps of a commit, not where the clock happens to put it. */
+ * process with SIGKILL just before the N-th of them, or half-way through it where it writes; or send it another signal
+ * there. So it comes exactly between two steps of a commit, not where the clock happens to put it. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 #define MOST_FILES 1024
 static char kind[MOST_FILES]; /* of each open file: 0 not ours, else see `kind_of` */
 static long counted, kill_at; /* 0: never */
-static int torn, report_fd = -1;
+static int torn, signal_then, report_fd = -1;
 
 /* d database, j its journal, l lock file, n draft of a new project, c safety copy */
 static char kind_of(const char *path) {
@@ -30,10 +30,11 @@ static char kind_of(const char *path) {
     return 'd';
 }
 
-void calls_arm(long at, int half, int report) {
+void calls_arm(long at, int half, int how, int report) {
     counted = 0;
     kill_at = at;
     torn = half;
+    signal_then = how;
     report_fd = report;
 }
 
@@ -46,8 +47,9 @@ static int count(char of, const char *what, int is_write) {
     if (counted != kill_at) return 0;
     if (report_fd >= 0) dprintf(report_fd, "%s %c%s\n", what, of, torn && is_write ? " torn" : "");
     if (torn && is_write) return 1;
-    kill(getpid(), SIGKILL);
-    for (;;) pause();
+    kill(getpid(), signal_then);
+    while (signal_then == SIGKILL) pause();
+    return 0;
 }
 
 static void end(void) {

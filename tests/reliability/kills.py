@@ -318,8 +318,11 @@ class Bench:
         whole_group = how == signal.SIGINT or random.random() < 0.5  # a terminal tells all of them
         if cold:
             done = self._interrupted_cold(step, random.uniform(0.0, self.start_up_s + scene.seconds), how)
+        elif scene.n_calls and random.random() < 0.6:
+            at = random.randint(1, scene.n_calls)
+            done = self.warm(self.path, *step.arguments, kill_at=at, how=how, patches=step.patches)
         else:
-            after_s = random.uniform(0.0, 1.02 * scene.seconds)
+            after_s = random.uniform(0.0, scene.seconds)
             done = self.warm(
                 self.path, *step.arguments, after_s=after_s, how=how, whole_group=whole_group, patches=step.patches
             )

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from random import Random
@@ -11,7 +12,7 @@ from random import Random
 import pytest
 from kills import Bench, compiled_calls, see_polite
 from nights import Night
-from warm import ROOT, Ended, Warm
+from warm import ENVIRONMENT, ROOT, Ended, Warm
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs a warm server: fork, pidfd")
 
@@ -37,7 +38,8 @@ def test_every_command_is_interrupted_politely_at_any_moment(bench: Bench) -> No
             raise AssertionError(f"{how.name} of {scene.step}: {error}") from error
         if i % 4 == 0 and scene.step.name != "migration":
             codes[bench.interruption(random, scene, HOW[i % 3], cold=True).code] += 1
-    assert all(codes[128 + how] >= 2 for how in HOW), codes
+    if bench.warm.counts:  # else the clock says when, and all may have come too late
+        assert all(codes[128 + how] >= 2 for how in HOW), codes
 
 
 #: Sends itself a signal at an import, counted from the first line of photdb on; says how many there were.
@@ -61,6 +63,34 @@ finally:
     if at == 0:
         print(n, file=sys.stderr)
 """
+
+
+#: Commits one batch after the other, each for longer than it takes until an interruption is tried again.
+COMMITTING = """
+import time
+from photdb.interruptions import AtWork, exit_code, heed, held_back
+
+heed()
+with AtWork():
+    print("begun", flush=True)
+    for n in range(100):
+        with held_back():
+            time.sleep(0.05)
+    print("done all")
+raise SystemExit(exit_code())
+"""
+
+
+def test_interrupted_while_it_does_hardly_anything_but_commit() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", COMMITTING], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (143, "")
 
 
 #: Has Ctrl-C come while SQLite, below SQLAlchemy, works on a statement.

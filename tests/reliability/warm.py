@@ -88,7 +88,8 @@ class Warm:
         *arguments
             As typed.
         kill_at : int
-            The system call before which it kills itself; 0: none. With `torn`, half of a call that writes is done.
+            The system call before which it gets the signal `how`; 0: none. With `torn`, a kill comes half-way through a
+            call that writes.
         after_s : float, optional
             When to send it the signal `how`, if it is still there.
         whole_group : bool
@@ -147,7 +148,6 @@ def _become(request: dict[str, Any]) -> None:
     import atexit
     import ctypes
 
-    os.setsid()
     outputs = Path(request["outputs"])
     os.chdir(Path(request["project"]).parent)
     os.environ["PHOTDB_PROJECT"] = request["project"]
@@ -163,7 +163,7 @@ def _become(request: dict[str, Any]) -> None:
     calls: Any = ctypes.CDLL(None)
     if hasattr(calls, "calls_arm"):
         atexit.register(lambda: os.write(notes, b"counted %d\n" % calls.calls_counted()))
-        calls.calls_arm(ctypes.c_long(request["kill_at"]), request["torn"], notes)
+        calls.calls_arm(ctypes.c_long(request["kill_at"]), request["torn"], request["how"], notes)
     sys.argv = ["photdb", *request["arguments"]]
 
 
@@ -197,8 +197,11 @@ def _serve() -> bool:
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         child = os.fork()
         if child == 0:
+            os.setpgid(0, 0)
             _become(request)
             heed()
+        else:
+            os.setpgid(child, child)  # whoever of the two is first
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         if child == 0:
             return True

@@ -272,7 +272,7 @@ async def _serve(window: Window[Any], say: Callable[[str], None]) -> None:
 def _outliving_the_terminal(window: Window[Any], manager: _Manager) -> Iterator[None]:
     """Keep what was clicked where an ssh connection breaks, and with it the terminal: the page finds it again.
 
-    Without a page, and nobody at a terminal, it ends by itself.
+    Ctrl-C closes the window. Without a page, and nobody at a terminal, it ends by itself.
     """
     if sys.platform == "win32":
         yield
@@ -286,10 +286,15 @@ def _outliving_the_terminal(window: Window[Any], manager: _Manager) -> Iterator[
         else:
             loop.call_later(_LOOK_S, look, left_s)
 
-    before = signal.getsignal(signal.SIGHUP)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
     loop.add_signal_handler(signal.SIGHUP, look, _ALONE_S)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Not raised in the loop: the page is to be told.
+        if handlers[number] is not signal.SIG_IGN:
+            loop.add_signal_handler(number, window.cancel)
     try:
         yield
     finally:
-        loop.remove_signal_handler(signal.SIGHUP)
-        signal.signal(signal.SIGHUP, before)
+        for number, handler in handlers.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)
