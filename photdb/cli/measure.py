@@ -81,7 +81,7 @@ def measure_command(
             "SELECT source, g.name, count(*) AS n FROM instrumental i JOIN flag g ON i.flags & g.bit"
             " JOIN frame_status f ON f.number = i.frame AND f.accepted"
             " WHERE i.aperture_id = ? AND i.flags <> 0 GROUP BY source, g.name ORDER BY source, n DESC",
-            (in_force[0].id,),
+            (in_force[0].id if in_force else None,),
         ).all()
         for row in flagged:
             echo(f"{row.source}: {row.name} in {count(row.n, 'accepted frame')}")

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--gain", "gain_e_per_adu", type=or_none(number(above=0)), help="Electrons per ADU.")
-@click.option("--read-noise", "read_noise_e", type=or_none(number(least=0)), help="Electrons.")
+@click.option("--gain", "gain_e_per_adu", type=or_none(number(least=1e-6, most=1e6)), help="Electrons per ADU.")
+@click.option("--read-noise", "read_noise_e", type=or_none(number(least=0, most=1e6)), help="Electrons.")
 @click.option(
     "--saturation",
     "saturation_adu",
-    type=or_none(number(above=0)),
+    type=or_none(number(above=0, most=1e12)),
     help="ADU from which on a pixel counts as saturated.",
 )
 @click.option(
@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 @click.option("--observer", type=or_none(str))
 @click.option("--object", "object", type=or_none(str), help="The field or target.")
 @click.option(
-    "--aperture-diameter", "aperture_diameter_m", type=or_none(number(above=0)), help="Of the telescope, metres."
+    "--aperture-diameter",
+    "aperture_diameter_m",
+    type=or_none(number(above=0, most=1000)),
+    help="Of the telescope, metres.",
 )
 @click.option("--time-keyword", type=or_none(str), help="The header keyword to take times from, such as MJD-OBS.")
 @click.option(

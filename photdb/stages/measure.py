@@ -59,7 +59,7 @@ def plan(project: Project, params: dict[str, Any]) -> Plan:
     usable = np.broadcast_to((frames.usable & state.registered)[:, None], known.shape)
     new = usable & (known == 0)
     stale = usable & (known != 0) & (known != state.inputs)
-    lacking = usable & ~new & ~stale & (_n_fluxes(connection, state, frame.size) < len(state.apertures))
+    lacking = usable & ~new & ~stale & (_n_fluxes(connection, state, frame.size) < max(len(state.apertures), 1))
     errors = usable & ~new & ~stale & (known_errors != state.error_inputs)
     for f in np.flatnonzero((new | stale | lacking | errors).any(axis=1)):
         plan.work.append(FrameWork(int(f), *(np.flatnonzero(w[f]) for w in (new | stale, lacking, errors))))
@@ -151,7 +151,7 @@ def run(project: Project, plan: Plan, session: Session) -> None:
     more = [(w.frame, w.more) for w in work if w.more.size]
     lacking = _lacking(project.connection, state) if more else state.apertures
     for items, apertures, fitting in ((fit, state.apertures, True), (more, lacking, False)):
-        if items:
+        if items and apertures:  # those just chosen may have come back with all their fluxes
             unread |= measure_sources(project, session, plan.params, state, items, apertures, fitting=fitting)
     if unread:
         which = numbers([int(state.expected.frames.number[i]) for i in unread])

@@ -5,7 +5,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from photdb.viewers.style import WIDE, Floats, Ints, brightness_limits, dress, frames_below, nth, panels, points
+from photdb.viewers.style import (
+    WIDE,
+    Floats,
+    Ints,
+    brightness_limits,
+    dress,
+    frames_below,
+    nth,
+    panels,
+    points,
+    some_named,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +75,7 @@ def apertures_figure(curves: ApertureCurves, *, title: str = "", width: float = 
     frames_below([upper, lower], curves.number, curves.jd_utc_mid)
     upper.set_title(title, fontsize=11, loc="left")
     columns = 6 if width >= WIDE else 4
-    handles, labels = upper.get_legend_handles_labels()
+    handles, labels = some_named(*upper.get_legend_handles_labels())
     figure.legend(
         handles,
         labels,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from photdb.viewers.style import FAINT, WIDE, Floats, dress, nth, panels
+from photdb.viewers.style import FAINT, WIDE, Floats, dress, nth, panels, some_named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +52,8 @@ def draw_search(axes: "Axes", found: NoiseMap) -> None:
     if values.size:
         low, high = float(values.min()), float(values.max())
         high = min(high, _TIMES * low)
-        axes.set_ylim(low - 0.16 * (high - low), high + 0.05 * (high - low))
+        span = high - low or 0.1 * abs(low) or 1.0
+        axes.set_ylim(low - 0.16 * span, high + 0.05 * span)
     axes.set_xlim(0.5, sizes.size + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     dress(axes, ylabel="least noise, mmag")
@@ -65,6 +66,7 @@ def search_figure(found: NoiseMap, *, title: str = "", width: float = WIDE) -> "
     draw_search(axes, found)
     axes.set_title(title, fontsize=11, loc="left")
     figure.legend(
+        *some_named(*axes.get_legend_handles_labels()),
         title="radius of the aperture; rings: the curves that were kept",
         loc="outside lower center",
         ncols=6 if width >= WIDE else 4,

@@ -38,6 +38,8 @@ WIDE: Final = 8.0
 NARROW: Final = 5.2
 
 _LONGEST: Final = 32
+#: Of more curves, so many are in a legend.
+_MOST_NAMED: Final = 24
 _JD_OF_1970: Final = 2440587.5
 
 
@@ -54,6 +56,12 @@ def plain(text: str) -> str:
     shown = "".join(c if c.isprintable() else "\ufffd" for c in text)
     shown = shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + "…"
     return (" " if shown.startswith("_") else "") + shown.replace("$", r"\$")
+
+
+def some_named(handles: Sequence[Any], labels: Sequence[str]) -> tuple[list[Any], list[str]]:
+    """Give what a legend names: all, or of very many, which would leave no room, some from end to end."""
+    some = np.unique(np.linspace(0, len(labels) - 1, min(len(labels), _MOST_NAMED)).round().astype(int)).tolist()
+    return [handles[i] for i in some], [labels[i] for i in some]
 
 
 def panels(heights: Sequence[float], *, width: float = WIDE, share: bool = True) -> "tuple[Figure, list[Axes]]":

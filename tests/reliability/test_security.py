@@ -393,16 +393,17 @@ def test_an_answer_without_end_is_refused_and_a_long_text_too(night: Night, monk
 
 
 @POSIX
-@pytest.mark.parametrize("format_", ["table", "csv"])
-def test_a_question_without_end_is_interrupted(night: Night, format_: str) -> None:
-    endless = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c"
+def test_a_question_without_end_is_interrupted(night: Night) -> None:
+    endless = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT max(x) FROM c"
     environment = {**os.environ, "PHOTDB_PROJECT": str(night.path), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "photdb", "sql", endless, "--format", format_]
+    command = [sys.executable, "-u", "-m", "photdb", "sql", endless, "--format", "csv"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        time.sleep(1.5)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"max(x)\n"
+        time.sleep(0.5)  # until SQLite is at it
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert said == b"Interrupted.\n"
 
@@ -490,7 +491,6 @@ def test_odd_paths_of_frames_are_read_at_most(night: Night, path: str, tmp_path:
     for words in (
         ("status",),
         ("history", "--as-script"),
-        ("report", night.folder / "x.html"),
         ("export", night.folder / "out"),
         ("plot", "field", "--frame", "3", "--save", night.folder / "x.png"),
         ("run", "-j", "1"),

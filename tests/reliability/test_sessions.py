@@ -29,6 +29,7 @@ from memory import folder_in_memory
 from nights import DECISIONS, RESULTS, Night, invoke, snapshot
 
 from photdb.simulate import clear_night, simulate_night
+from photdb.stages import STAGES
 from photdb.store.project import Project
 
 N_FRAMES, N_LATE = 10, 3
@@ -44,7 +45,7 @@ PLAN = clear_night(
     variable=True,
 )
 #: How many sessions the suite plays, and of how many commands at most.
-SESSIONS, COMMANDS = 6, 25
+SESSIONS, COMMANDS = 15, 25
 #: The tables of decisions that a command may change. Beside them, what is chosen by itself is chosen once: see `run`.
 OWNED = {
     "add": set(),
@@ -405,9 +406,9 @@ class Sessions(RuleBasedStateMachine):
         states, work, runs = self.night.states(), self.work(), self.runs()
         self.type("run", "-j", "1")
         ran = self.runs() - runs
-        for stage, n in work.items():
-            if states[stage] != "waits":
-                assert n > 0
+        for stage in work:
+            # What a later stage will find depends on what the one before it makes: it may be what was there.
+            if states[stage] != "waits" and not set(STAGES[stage].upstream) & set(work):
                 assert ran[stage] == 1, (stage, states, work)
         for stage, state in states.items():
             if state == "done":
