@@ -35,7 +35,7 @@ def check_project_command(console: Console, quick: bool, mend: bool, workers: in
     path = console.path()
     findings = inspect(path)
     for finding in findings:
-        console.say(sentence(finding.said))
+        click.echo(sentence(finding.said))
     if mend and findings:
         lock = WriterLock(path)
         lock.acquire("photdb check-project")
@@ -52,14 +52,14 @@ def check_project_command(console: Console, quick: bool, mend: bool, workers: in
         finally:
             lock.release()
         for finding in findings:
-            console.say("Still so: " + sentence(finding.said))
+            click.echo("Still so: " + sentence(finding.said))
     if any(f.cure in ("salvage", "rollback mode", "mark") for f in findings):  # it cannot be opened
         click.get_current_context().exit(1)
     n_frames, about_frames = _frames(console, quick, workers)
     if not findings:
         _say_work(console)
     for said in about_frames:
-        console.say(sentence(said))
+        click.echo(sentence(said))
     if findings or about_frames:
         click.get_current_context().exit(1)
     looked = "looked at" if quick else "read"

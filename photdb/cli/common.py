@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from photdb.cli._damage import damage_said
 from photdb.errors import PhotdbError, ProjectError
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Console:
         from photdb.store.project import Project
 
         with Project.read(self.path()) as project:
-            with _damage_said(project):
+            with damage_said(project):
                 driver(project.connection).execute("BEGIN")
                 yield project  # closing ends it
 
@@ -80,7 +81,7 @@ class Console:
         from photdb.store.project import Project
 
         typed = click.get_current_context().find_root().obj
-        with Project.write(self.path(), f"photdb {typed[0]}") as project, _damage_said(project):
+        with Project.write(self.path(), f"photdb {typed[0]}") as project, damage_said(project):
             with project.recorded(typed[0], typed[1:]):
                 yield project
 
@@ -138,21 +139,6 @@ class Console:
         if self.verbosity < 0 or total == 0:
             return contextlib.nullcontext(lambda done: None)
         return _bar(label, total) if sys.stderr.isatty() else _lines(label, total)
-
-
-@contextlib.contextmanager
-def _damage_said(project: "Project") -> Iterator[None]:
-    """Say that the project is damaged, where that is what is behind an error of another kind."""
-    try:
-        yield
-    except (PhotdbError, OSError, click.ClickException, click.exceptions.Exit, click.Abort):
-        raise
-    except Exception as error:
-        from photdb.store.bad_files import explained
-
-        if (said := explained(project.path, project.connection, error)) is None:
-            raise
-        raise said from error
 
 
 @contextlib.contextmanager

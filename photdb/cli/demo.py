@@ -73,6 +73,11 @@ def demo_command(
     except KeyboardInterrupt:
         click.echo("Interrupted before the night was there. `photdb demo --overwrite` begins anew.", err=True)
         click.get_current_context().exit(130)
+    except OSError as error:
+        raise PhotdbError(
+            f"the frames of the demo cannot be written ({error.strerror or error}): make room in {folder}, and `photdb"
+            " demo --overwrite` begins anew"
+        ) from error
     click.echo(f"$ cd {shlex.quote(str(folder))}")
     with _inside(folder):
         where = "--scheduler" if isinstance(workers, str) else "-j"

@@ -1,5 +1,6 @@
 """What can be wrong with a project's file, each in one sentence that says what to do."""
 
+import contextlib
 import os
 import sqlite3
 from pathlib import Path
@@ -12,6 +13,8 @@ from photdb.store.connection import driver
 
 #: What to do about a file that is not as it should be.
 LOOK: Final = "`photdb check-project` says what can be saved"
+#: What comes of a damaged database: SQLite's own errors, and Python's where names in them are no text.
+DAMAGE: Final = (sqlite3.DatabaseError, UnicodeDecodeError, OverflowError)
 #: Kinds of error that say nothing of what is in the file.
 _OUTSIDE: Final = {
     sqlite3.SQLITE_FULL,
@@ -22,6 +25,11 @@ _OUTSIDE: Final = {
     sqlite3.SQLITE_LOCKED,
     sqlite3.SQLITE_PERM,
 }
+
+
+def readable(raw: bytes) -> str:
+    """Read a text of a database, be it damaged: what is no UTF-8 becomes U+FFFD."""
+    return raw.decode(errors="replace")
 
 
 def check_kind(path: Path) -> None:
@@ -57,6 +65,8 @@ def write_ahead(path: Path) -> ProjectError:
 def unreadable(path: Path, error: Exception) -> ProjectError:
     """Give the error of a project that SQLite cannot open or read, from what SQLite says."""
     cause: Any = getattr(error, "orig", None) or error
+    if isinstance(cause, UnicodeDecodeError):
+        return ProjectError(f"{path.name} is damaged (a name in it is no text): {LOOK}")
     code = _base(cause)
     if code == sqlite3.SQLITE_NOTADB:
         return ProjectError(f"{path.name} is no project of photdb ({cause}): {LOOK}")
@@ -96,13 +106,19 @@ def explained(path: Path, connection: Connection, error: Exception) -> ProjectEr
     if isinstance(cause, sqlite3.Error) and _base(cause) in _OUTSIDE:
         return None  # the disk's, or another process's affair
     raw = driver(connection)
+    raw.text_factory = readable  # it is closed after this
     try:
         lines = [line for (text,) in raw.execute("PRAGMA integrity_check(1)") for line in text.splitlines()]
         found = [line for line in lines if line != "ok" and not line.startswith("***")]
-    except sqlite3.Error as damage:
+    except DAMAGE as damage:
         found = [str(damage)]
     if not found and isinstance(cause, sqlite3.Error) and "no such" in str(cause):  # table or column
         found = [str(cause)]
+    if not found:  # pages can be whole, and what is on them not
+        from photdb.store.row_checks import wrong_types
+
+        with contextlib.suppress(*DAMAGE):
+            found = [f"values of another type in {name}" for name, _, _ in wrong_types(raw)]
     if not found:
         return None
     return ProjectError(f"{path.name} is damaged ({found[0]}): {LOOK}")

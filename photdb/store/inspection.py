@@ -1,47 +1,21 @@
 """What is wrong inside a project's file: its pages, its schema, its rows. It only looks; `repair` acts on it."""
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
-from sqlalchemy import Float, Integer, create_engine
+from sqlalchemy import create_engine
 
 from photdb.errors import ProjectError
 from photdb.store import migrate, schema
-from photdb.store.bad_files import check_kind, journal, unreadable
+from photdb.store.bad_files import DAMAGE, check_kind, journal, readable, unreadable
 from photdb.store.connection import driver
 from photdb.store.lock import WriterLock
-from photdb.wording import count
+from photdb.store.row_checks import Finding, orphans, row_findings
 
-#: What can be done about a finding without losing a decision: beside the file, inside it, or by a new one.
-Cure = Literal["tidy", "rollback mode", "mark", "reindex", "views", "drop", "salvage"]
-
-#: Tables whose rows are made again when they are gone, with the column by which a frame's are found.
-RESULTS: Final = (
-    "frame_quality",
-    "detection",
-    "shift",
-    "centroid",
-    "flux",
-    "reference_check",
-    "search",
-    "solution",
-    "solution_reference",
-    "solution_point",
-)
+#: So many things SQLite's own check is asked for.
 _MOST: Final = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that is not as it should be: a sentence that says what to do, and what `--repair` would do."""
-
-    said: str
-    cure: Cure | None = None
-    statements: tuple[str, ...] = ()  # of the cure "drop": each deletes results, and nothing else
 
 
 def leftovers(path: Path) -> list[Finding]:
@@ -82,11 +56,11 @@ def _drafts(path: Path) -> list[Path]:
     return sorted(file for pattern in patterns for file in path.parent.glob(pattern))
 
 
-def pages(raw: sqlite3.Connection) -> list[Finding]:
+def _pages(raw: sqlite3.Connection) -> list[Finding]:
     """Check every page and index of an open database."""
     try:
         told = [line for (text,) in raw.execute(f"PRAGMA integrity_check({_MOST})") for line in text.splitlines()]
-    except sqlite3.DatabaseError as error:
+    except DAMAGE as error:
         told = [str(error)]
     told = [line for line in told if line != "ok" and not line.startswith("***")]
     if not told:
@@ -102,7 +76,7 @@ def pages(raw: sqlite3.Connection) -> list[Finding]:
     ]
 
 
-def tables_and_views(raw: sqlite3.Connection) -> list[Finding]:
+def _tables_and_views(raw: sqlite3.Connection) -> list[Finding]:
     """Compare the schema with what the migrations of this photdb build."""
     wanted, found = fresh_statements(), _described(raw)
     out = []
@@ -147,102 +121,6 @@ def _described(raw: sqlite3.Connection) -> dict[tuple[str, str], str]:
     return {(kind, name): " ".join(text.split()) for kind, name, text in raw.execute(sql)}
 
 
-def rows(raw: sqlite3.Connection) -> list[Finding]:
-    """Check what no page tells: rows without parents, values of another type, results that do not belong together."""
-    return [*_orphans(raw), *_types(raw), *_units(raw)]
-
-
-def _orphans(raw: sqlite3.Connection) -> Iterator[Finding]:
-    counts: dict[tuple[str, str], int] = {}
-    for table, _, parent, _ in raw.execute("PRAGMA foreign_key_check"):
-        counts[table, parent] = counts.get((table, parent), 0) + 1
-    for (table, parent), n in sorted(counts.items()):
-        said = f"{n} of {table} belong to no {parent}"
-        if table in RESULTS:
-            keys = [k for k in schema.metadata.tables[table].foreign_keys if k.column.table.name == parent]
-            sql = tuple(
-                f"DELETE FROM {table} WHERE {k.parent.name} NOT IN (SELECT id FROM {parent})"  # noqa: S608 - of ours
-                for k in keys
-            )
-            yield Finding(f"{said}: --repair drops them, and `photdb run` makes what should be there", "drop", sql)
-        else:
-            yield Finding(f"{said}: they are without effect, and as decisions are never deleted")
-
-
-def _types(raw: sqlite3.Connection) -> Iterator[Finding]:
-    for name, table in schema.metadata.tables.items():
-        wrong = []
-        for column in table.columns:
-            kinds = {Integer: "'integer'", Float: "'real', 'integer'"}.get(type(column.type), "'text'")
-            null = "" if column.primary_key or not column.nullable else ", 'null'"
-            wrong.append(f'typeof("{column.name}") NOT IN ({kinds}{null})')
-        where = " OR ".join(wrong)
-        (n,) = raw.execute(f"SELECT count(*) FROM {name} WHERE {where}").fetchone()  # noqa: S608 - names of ours
-        if n and name in RESULTS:
-            sql = (f"DELETE FROM {name} WHERE {where}",)  # noqa: S608
-            yield Finding(f"{n} rows of {name} hold values of another type: --repair drops them", "drop", sql)
-        elif n:
-            yield Finding(
-                f"{n} rows of {name} hold values of another type: look at them with `photdb sql`, and put them right"
-            )
-
-
-_NO_CENTROID: Final = "(SELECT 1 FROM centroid c WHERE c.frame_id = flux.frame_id AND c.source_id = flux.source_id)"
-_NO_DIGEST: Final = "(SELECT id FROM frame WHERE content_crc32 IS NULL AND error IS NULL)"
-_NOT_WHOLE: Final = """(SELECT target_id FROM search WHERE message IS NULL EXCEPT SELECT target_id FROM solution
- UNION SELECT s.target_id FROM solution s
-  WHERE s.n_points != (SELECT count(*) FROM solution_point p WHERE p.solution_id = s.id)
-     OR s.n_references != (SELECT count(*) FROM solution_reference r WHERE r.solution_id = s.id))"""
-#: Results that cannot be: what is said of them, and from where to delete so that their units are work.
-_BROKEN: Final = (
-    ("measured frames have no digest of their content", (f"frame_quality WHERE frame_id IN {_NO_DIGEST}",)),
-    ("stars are of frames without quality", ("detection WHERE frame_id NOT IN (SELECT frame_id FROM frame_quality)",)),
-    ("fluxes have no centroid", (f"flux WHERE NOT EXISTS {_NO_CENTROID}",)),
-    ("solutions belong to no search", ("solution WHERE target_id NOT IN (SELECT target_id FROM search)",)),
-    (
-        "searches lack solutions, or points of their curves",
-        (f"search WHERE target_id IN {_NOT_WHOLE}", "solution WHERE target_id NOT IN (SELECT target_id FROM search)"),
-    ),
-)
-
-
-def _units(raw: sqlite3.Connection) -> Iterator[Finding]:
-    for said, places in _BROKEN:
-        (n,) = raw.execute(f"SELECT count(*) FROM {places[0]}").fetchone()  # noqa: S608 - of ours
-        if n:
-            deletes = tuple(f"DELETE FROM {place}" for place in places)  # noqa: S608
-            yield Finding(f"{n} {said}: --repair drops them, and `photdb run` makes them", "drop", deletes)
-    for source, n in raw.execute(_TOO_FEW):
-        yield Finding(f"{source} has too few positions left ({n}): `photdb select` it again, or remove it")
-    frames = wrong_stars(raw)
-    if frames:
-        where = f"WHERE frame_id IN ({', '.join(map(str, frames))})"
-        said = f"the stars of {count(len(frames), 'frame')} are not those that were found"
-        deletes = tuple(f"DELETE FROM {table} {where}" for table in ("detection", "frame_quality"))  # noqa: S608
-        yield Finding(f"{said}: --repair drops them, and `photdb run` finds them", "drop", deletes)
-
-
-_TOO_FEW: Final = (
-    "SELECT s.label, count(a.source_id) FROM source s LEFT JOIN source_anchor a ON a.source_id = s.id"
-    " WHERE s.removed_at IS NULL GROUP BY s.id HAVING count(a.source_id) < iif(s.role = 'asteroid', 2, 1)"
-)
-
-
-def wrong_stars(raw: sqlite3.Connection) -> list[int]:
-    """Give the ids of frames whose stars do not have the digest that was stored with them."""
-    import numpy as np
-
-    from photdb.store.currency import digest
-
-    names = ("x_px", "y_px", "flux_adu", "peak_adu", "fwhm_px", "elongation")
-    stars: dict[int, list[tuple[float, ...]]] = {}
-    for frame_id, *values in raw.execute(f"SELECT frame_id, {', '.join(names)} FROM detection ORDER BY frame_id, rank"):  # noqa: S608
-        stars.setdefault(frame_id, []).append(tuple(np.nan if v is None else v for v in values))
-    known = raw.execute("SELECT frame_id, detection_digest FROM frame_quality WHERE error IS NULL").fetchall()
-    empty = np.empty((0, len(names)))
-    return [i for i, d in known if digest(np.array(stars[i], float) if i in stars else empty) != d]
-
-
 # --- all of it, in order ----------------------------------------------------------------------------------------------
 _MAGIC: Final = b"SQLite format 3\0"
 
@@ -276,15 +154,19 @@ def inspect(path: Path) -> list[Finding]:
     try:
         with closing(open_raw(path)) as raw:
             return [*found, *_inside(path, raw)]
-    except sqlite3.DatabaseError as error:
-        if (error.sqlite_errorcode & 0xFF) not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR):
+    except DAMAGE as error:
+        if isinstance(error, sqlite3.Error) and (error.sqlite_errorcode & 0xFF) not in (
+            sqlite3.SQLITE_CORRUPT,
+            sqlite3.SQLITE_NOTADB,
+            sqlite3.SQLITE_ERROR,
+        ):
             raise unreadable(path, error) from error
         said = f"the file is damaged ({error}): --repair saves what can be read into a new file"
         return [*found, Finding(said, "salvage")]
 
 
 def _inside(path: Path, raw: sqlite3.Connection) -> list[Finding]:
-    damage = pages(raw)
+    damage = _pages(raw)
     if any(f.cure == "salvage" for f in damage):
         return damage
     (application_id,) = raw.execute("PRAGMA application_id").fetchone()
@@ -296,16 +178,17 @@ def _inside(path: Path, raw: sqlite3.Connection) -> list[Finding]:
     (revision,) = raw.execute("SELECT version_num FROM alembic_version").fetchone() or (None,)
     migrate.refuse_newer(path, revision)
     if revision != schema.HEAD:
-        return [*damage, *_orphans(raw)]
-    found = [*damage, *tables_and_views(raw)]
+        return [*damage, *orphans(raw)]
+    found = [*damage, *_tables_and_views(raw)]
     if application_id != schema.APPLICATION_ID:
         found.append(Finding("it is not marked as photdb's (application_id): --repair marks it", "mark"))
-    return found if any(f.cure == "salvage" for f in found) else [*found, *rows(raw)]
+    return found if any(f.cure == "salvage" for f in found) else [*found, *row_findings(raw)]
 
 
 def open_raw(path: Path, *, write: bool = False) -> sqlite3.Connection:
     """Open a project's file as it is, whatever is in it; nothing is written unless asked for."""
     raw = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=30, isolation_level=None)
+    raw.text_factory = readable
     if not write:
         raw.execute("PRAGMA query_only=ON")
     return raw

@@ -220,7 +220,7 @@ class Project:
             (size,), there = self.connection.exec_driver_sql(sql).one(), self.path.stat().st_size
             if there < size:
                 raise ProjectError(f"{self.path.name} is damaged (truncated: {there:,} of {size:,} bytes): {LOOK}")
-        except DatabaseError as error:
+        except (DatabaseError, UnicodeDecodeError) as error:
             raise unreadable(self.path, error) from error
         return revision
 
@@ -262,7 +262,7 @@ def _connect(path: Path, *, write: bool, create: bool = False) -> Connection:
         # Transactions are begun and ended by `Project.transaction` alone: isolation_level=None keeps pysqlite from
         # committing by itself, and SQLAlchemy's own notion of a transaction stays without effect.
         return create_engine("sqlite://", creator=connect, poolclass=NullPool).connect()
-    except (DatabaseError, sqlite3.Error) as error:
+    except (DatabaseError, sqlite3.Error, UnicodeDecodeError) as error:
         raise unreadable(path, error) from error
 
 

@@ -13,11 +13,13 @@ from sqlalchemy.pool import NullPool
 
 from photdb.errors import ProjectError
 from photdb.store import migrate, schema
+from photdb.store.bad_files import DAMAGE
 from photdb.store.connection import driver
 from photdb.store.graft import graft
-from photdb.store.inspection import Finding, fresh_statements, open_raw, tidy, wrong_stars
+from photdb.store.inspection import fresh_statements, open_raw, tidy
 from photdb.store.lock import now
 from photdb.store.project import history_row
+from photdb.store.row_checks import Finding, kinds_of, wrong_stars
 from photdb.wording import count
 
 #: In this order: parents first, and what cannot be made again before what can.
@@ -39,6 +41,7 @@ _SAVED: Final = (
     "centroid",
     "flux",
 )
+_KIND: Final = {int: "integer", float: "real", str: "text", bytes: "blob", type(None): "null"}
 #: Results of a frame; those of the later stages are quickly made again, and are not saved.
 _OF_FRAMES: Final = ("frame_quality", "detection", "shift", "centroid", "flux")
 
@@ -164,7 +167,7 @@ def _copy(path: Path, copy: Path) -> None:
 
 
 def _has_tables(copy: Path) -> bool:
-    with closing(open_raw(copy, write=True)) as raw, suppress(sqlite3.Error):
+    with closing(open_raw(copy, write=True)) as raw, suppress(*DAMAGE):
         raw.execute("PRAGMA writable_schema=ON")
         there = {name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         return set(_SAVED) <= there
@@ -194,8 +197,7 @@ def _new_database(draft: Path) -> Iterator[sqlite3.Connection]:
 def _fill(copy: Path, draft: Path, path: Path) -> list[str]:
     draft.unlink(missing_ok=True)
     with closing(open_raw(copy, write=True)) as old, _new_database(draft) as new:
-        old.text_factory = lambda raw: raw.decode(errors="replace")
-        with suppress(sqlite3.Error):
+        with suppress(*DAMAGE):
             old.execute("PRAGMA writable_schema=ON")  # a table that nobody understands does not hide the others
             (revision,) = old.execute("SELECT version_num FROM alembic_version").fetchone() or (None,)
             if revision is not None:
@@ -204,8 +206,8 @@ def _fill(copy: Path, draft: Path, path: Path) -> list[str]:
         saved = {table: _save(old, new, table) for table in _SAVED}
         if not saved["frame"][0]:  # nothing else has a meaning without
             raise ProjectError(
-                f"no frame can be read in {path.name}, and nothing has a meaning without: it is left as it is; restore a"
-                " copy of it, or make it anew with `photdb init`"
+                f"no frame can be read in {path.name}, and nothing has a meaning without: it is left as it is; restore"
+                " a copy of it, or make it anew with `photdb init`"
             )
         said = [f"saved: {', '.join(f'{n} {table}' for table, (n, _) in saved.items() if n)}"]
         lost = [f"{f'{n} of ' if n else ''}{table}" for table, (_, n) in saved.items() if n != 0]
@@ -234,20 +236,28 @@ def _save(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> tuple
     columns = [column.name for column in schema.metadata.tables[table].columns]
     try:
         there = [row[1] for row in old.execute(f"PRAGMA table_info({table})")]
-    except sqlite3.Error:
+    except DAMAGE:
         return 0, None
     names = [name for name in columns if name in there]
     if not names:
         return 0, None
     sql = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - names of ours
+    allowed = [kinds_of(schema.metadata.tables[table].columns[name]) for name in names]
     n_saved = n_wrong = 0
     rows = _Rows(old, table, names)
     for row in rows:
+        fits = [_KIND[type(value)] in kinds for value, kinds in zip(row, allowed, strict=True)]
+        if not all(fits):
+            n_wrong += 1
+            if table in _OF_FRAMES:
+                continue
+            # Of a fact or a decision something may be left; a column that must not be empty refuses below.
+            row = tuple(value if fit else None for value, fit in zip(row, fits, strict=True))
         try:
             new.execute(sql, row)
             n_saved += 1
         except (sqlite3.IntegrityError, sqlite3.DataError):
-            n_wrong += 1
+            n_wrong += all(fits)
     return n_saved, None if rows.incomplete else n_wrong
 
 
@@ -287,7 +297,7 @@ class _Rows:
     def _read(self, sql: str) -> Iterator[tuple[Any, ...]]:
         try:
             yield from self._raw.execute(sql)
-        except (sqlite3.Error, OverflowError):
+        except DAMAGE:
             self.incomplete = True
 
 

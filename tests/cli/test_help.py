@@ -79,6 +79,7 @@ ARGUMENTS = {
     ("sql",): ("SELECT 1",),
     ("export",): ("out",),
     ("plot",): ("qc", "--save", "a.png"),
+    ("relocate",): (".",),
 }
 WITHOUT_PROJECT = {(), ("init",), ("demo",), ("select",), ("reject",), ("accept",)}
 

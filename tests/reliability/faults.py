@@ -105,8 +105,12 @@ class Commands:
 
 # --- the server's side ------------------------------------------------------------------------------------------------
 def _serve() -> None:
+    # What commands import only when they need it: another user may not be allowed to read it, wherever it is installed.
+    import getpass  # noqa: F401
     import importlib
+    import multiprocessing.pool  # noqa: F401
     import pkgutil
+    import uuid  # noqa: F401
 
     import alembic.command  # noqa: F401
     import matplotlib.figure  # noqa: F401
