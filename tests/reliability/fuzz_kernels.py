@@ -109,6 +109,18 @@ def look(rng: np.random.Generator, most: float = np.inf) -> None:
         annulus_outer_px=inner + rng.uniform(0.1, 30),
     )
     match_stars(rng, stars)
+    look_at_tile(rng)
+
+
+def look_at_tile(rng: np.random.Generator) -> None:
+    """Ask whether bytes are a Rice-coded tile."""
+    from photdb.algorithms.frame_kernels import rice_is_whole
+
+    n = int(rng.choice([0, 1, 2, 3, 4, 5, 30, 500]))
+    tile = rng.integers(0, int(rng.choice([1, 2, 16, 256])), n).astype(np.uint8)
+    n_pixels = int(rng.choice([0, 1, 31, 32, 33, 1000, 2**40]))
+    assert not rice_is_whole(tile, 2**40, int(rng.choice([1, 32])), int(rng.choice([1, 2, 4])))
+    rice_is_whole(tile, n_pixels, int(rng.choice([1, 16, 32, 2**31 - 1, 2**62])), int(rng.choice([1, 2, 4])))
 
 
 def match_stars(rng: np.random.Generator, stars: Any) -> None:

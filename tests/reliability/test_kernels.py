@@ -1,10 +1,13 @@
 """The kernels, and what calls them, on pixels that no sky has; `fuzz_kernels` does the same under sanitizers."""
 
+import io
+
 import numpy as np
 import pytest
+from astropy.io import fits
 from fuzz_kernels import look
 
-from photdb.algorithms import candidate_kernels, shape_kernels
+from photdb.algorithms import candidate_kernels, frame_kernels, shape_kernels
 from photdb.algorithms.sky import ring_sky
 
 N_IMAGES = 400
@@ -50,3 +53,21 @@ def test_sky_pixels_beyond_whole_numbers_of_32_bits(kind: str, large: float) -> 
     assert abs(sky[0] - plain[0]) < 1.0
     assert 5 < scatter[0] < 8
     assert n[0] > 400
+
+
+@pytest.mark.parametrize("kind", ["u1", "i2", "i4"])
+@pytest.mark.parametrize("noise", [0.0, 0.4, 20.0, 1e9])
+def test_a_rice_coded_tile_is_whole_unless_its_end_is_missing(kind: str, noise: float) -> None:
+    rng = np.random.default_rng(5)
+    info = np.iinfo(kind)
+    image = np.clip(rng.normal(100, noise, (40, 173)), info.min, info.max).astype(kind)
+    file = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(image, compression_type="RICE_1")]).writeto(file)
+    with fits.open(io.BytesIO(file.getvalue()), disable_image_compression=True) as hdus:
+        tiles = [np.array(tile) for tile in hdus[1].data["COMPRESSED_DATA"]]
+    assert len(tiles) == 40
+    size = np.dtype(kind).itemsize
+    for tile in tiles:
+        assert frame_kernels.rice_is_whole(tile, 173, 32, size)
+        assert not frame_kernels.rice_is_whole(tile[:-1], 173, 32, size)
+        assert not frame_kernels.rice_is_whole(np.zeros_like(tile), 173 * 32 * 8 * len(tile), 32, size)

@@ -428,8 +428,8 @@ def test_a_file_whose_name_is_no_text_is_said(night):
     shutil.copyfile(night.frame_path(1), odd)
     assert "not valid UTF-8" in night.refused("add", os.fsdecode(odd))
     assert night.one("SELECT count(*) FROM frame") == N_FRAMES
-    said = night.photdb("add", night.folder / "late").stdout
-    assert "left out: the name of the file 'late/\\udcff.fits' is not valid UTF-8: rename it, and add it" in said
+    said = night.photdb("add", night.folder / "late").stderr
+    assert "left out: the name of the file '../late/\\udcff.fits' is not valid UTF-8: rename it, and add it" in said
     assert night.one("SELECT count(*) FROM frame") == N_FRAMES + 10
 
 
