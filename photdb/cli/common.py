@@ -178,11 +178,18 @@ def _lines(label: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 def say_unknown_gain(console: Console, project: "Project") -> None:
-    """Say that errors rest on a guess, where the gain is not known."""
+    """Say that errors rest on an estimate or a guess, where nobody gave the gain."""
+    from photdb.stages.camera import camera_sentence
     from photdb.store.facts import session_number
 
-    if session_number(project.connection, "gain_e_per_adu") is None:
-        console.say("The gain is not known: errors assume 1 e/ADU. If it is another: photdb set --gain E_PER_ADU")
+    sentence = camera_sentence(project.connection)
+    if sentence is not None:
+        console.say(sentence[0].upper() + sentence[1:] + ("" if "photdb set" in sentence else "."))
+    elif session_number(project.connection, "gain_e_per_adu") is None:
+        console.say(
+            "The gain is not known: errors count 1 e/ADU until `photdb check` estimates it from the frames. If you know"
+            " it: photdb set --gain E_PER_ADU"
+        )
 
 
 def console_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -282,13 +289,13 @@ def number(
     return convert
 
 
-def or_none(inner: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Make the type of an option that also takes `none`, to give up what was set; the value is then that string."""
+def or_none(inner: Callable[[Any], Any], *more: str) -> Callable[[Any], Any]:
+    """Make the type of an option that also takes words, as `none` to give up what was set; the value is then that."""
 
     def convert(value: Any) -> Any:
-        return value if value == "none" else inner(value)
+        return value if value in ("none", *more) else inner(value)
 
-    convert.__name__ = "text|none" if inner is str else "number|none"
+    convert.__name__ = "|".join(("text" if inner is str else "number", *more, "none"))
     return convert
 
 

@@ -78,7 +78,8 @@ def _stages(project: "Project") -> tuple[list[dict[str, Any]], str | None]:
             following = following or _NEXT.get(name)
         elif made.work:
             state, reasons = "out of date" if last is not None else "to do", made.reasons
-            following = following or f"photdb {name if name != 'headers' else 'run'}"
+            if name not in _NO_COMMAND:  # those are done on the way
+                following = following or f"photdb {name if name != 'headers' else 'run'}"
         elif before:
             state, reasons = "waits", [f"for {before[0]}"]
         else:
@@ -108,6 +109,8 @@ def _plain(value: Any) -> str:
     return ",".join(map(_plain, value)) if isinstance(value, list | tuple) else f"{value}"
 
 
+#: Stages without a command of their own that later ones need.
+_NO_COMMAND = ("camera",)
 #: What to do where a stage cannot start.
 _NEXT = {
     "shifts": "photdb reject list",

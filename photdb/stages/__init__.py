@@ -96,12 +96,14 @@ STAGES: Final[dict[str, Stage]] = {
         Stage("headers", 1, (), ("frame", "frame_wcs"), "frame"),
         Stage("qc", 2, ("headers",), ("frame_quality", "detection"), "frame", {"region": None}),
         Stage("shifts", 3, ("qc",), ("shift",), "frame", {"exclude": [], "region": None}),
-        Stage("measure", 2, ("shifts",), ("centroid", "flux"), "measurement", {"search_px": 5}),
-        Stage("check", 1, ("measure",), ("reference_check",), "set of references"),
+        # What it finds enters errors only, so that no pixel is measured for it: `measure` itself can do without.
+        Stage("camera", 1, ("shifts",), (), "camera"),
+        Stage("measure", 2, ("shifts",), ("centroid", "flux", "frame_error"), "measurement", {"search_px": 5}),
+        Stage("check", 1, ("camera", "measure"), ("reference_check", "source_noise"), "set of references"),
         Stage(
             "solve",
             1,
-            ("measure",),
+            ("camera", "measure"),
             ("search", "solution", "solution_reference", "solution_point"),
             "target",
             {"window": 7, "degree": 2, "weighting": ["mean"], "top": 10},

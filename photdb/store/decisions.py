@@ -15,6 +15,12 @@ from photdb.store.lock import now
 ROLES = ("asteroid", "variable", "reference", "check")
 
 
+# --- the camera -------------------------------------------------------------------------------------------------------
+def request_camera(connection: Connection) -> None:
+    """Have gain and read noise estimated from the frames anew, to be taken before what headers say."""
+    driver(connection).execute("INSERT OR REPLACE INTO camera (id, requested) VALUES (1, 1)")
+
+
 # --- sources ----------------------------------------------------------------------------------------------------------
 def source_id(connection: Connection, label: str) -> int:
     """Give the id of a source by its label.
