@@ -15,6 +15,9 @@ from photdb.store.project import Project
 
 Floats = NDArray[np.float64]
 
+#: Of all sources.
+ROLES = ("asteroid", "variable", "reference", "check")
+
 
 @dataclass(frozen=True, slots=True)
 class Series:
@@ -58,6 +61,8 @@ def load_series(project: Project, *roles: str) -> Series:
     What was read last is used again, as long as nobody has written to the project since.
     """
     state = project.state()  # as it is before reading: who writes meanwhile makes it another
+    there = {source.role for source in read_sources(project.connection)}
+    roles = tuple(role for role in roles if role in there)
     last, known, series = _last.get(project, (None, (), None))
     if series is None or last != state or not set(roles) <= set(known):
         series = _read_series(project, *roles)
