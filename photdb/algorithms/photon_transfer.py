@@ -157,7 +157,7 @@ def estimate_camera(pairs: Sequence[PairNoise]) -> Camera:
     correlation = float(np.nanmedian([p.correlation for p in pairs]))
     if abs(correlation) > _MOST_CORRELATED:
         return Camera(
-            message=f"neighbouring pixels are not independent (correlation {correlation:.2f}): the frames were resampled"
+            message=f"neighbouring pixels are not independent (correlation {correlation:.2f}), as in resampled frames"
         )
     weight = n / np.square(np.nanmedian(variance, axis=0))
     level, variance = np.nan_to_num(level), np.nan_to_num(variance)  # of weight zero

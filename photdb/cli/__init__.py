@@ -22,6 +22,7 @@ COMMANDS = {
     "shifts": "shifts",
     "select": "select",
     "measure": "measure",
+    "times": "times",
     "check": "check",
     "reject": "reject",
     "accept": "reject",

@@ -86,7 +86,7 @@ def script(project: "Project", *, for_others: bool = False) -> str:
                 lines.append(_frames_command(entry, project.frame_folder, files, known))
             known.update(_normal(file) for file in files)
         elif entry.command != "guide":  # what it did stands there as other commands
-            lines += _command(entry, finished)
+            lines += [_with_ephemeris(project, entry, line) for line in _command(entry, finished)]
         finished.update(stage for stage, outcome in entry.runs if outcome in (None, "ok"))
     return "\n".join(lines) + "\n"
 
@@ -144,6 +144,29 @@ def _frames_command(entry: _Entry, folder: Path, files: list[Path], known: set[P
     places = [_place(path, folder) for path in given]
     break_ = " \\\n    " if len(places) > 3 else " "
     return break_.join([" ".join(["photdb", entry.command, *map(shlex.quote, options)]), *places])
+
+
+def _with_ephemeris(project: "Project", entry: _Entry, line: str) -> str:
+    """Have `photdb times --ephemeris` read the rows that the project holds, wherever the file is by now."""
+    parts = list(_parts(entry.command, entry.arguments)) if entry.command == "times" else []
+    files = [words[-1].partition("=")[2] or words[-1] for name, words in parts if name == "ephemeris"]
+    if not files or line.startswith("#"):
+        return line
+    labels = [words[-1] for name, words in parts if name == "label"]
+    rows = project.connection.exec_driver_sql(
+        "SELECT jd_utc, ra_deg, dec_deg, distance_au FROM ephemeris JOIN source s ON s.id = source_id"
+        " WHERE s.removed_at IS NULL AND s.label = coalesce(?, s.label) ORDER BY jd_utc",
+        (labels[0] if labels else None,),
+    ).all()
+    if not rows:  # it was given up later
+        return _comment(f"its table is not kept any more: {line}")
+    typed = [word for name, words in parts if name not in {*_ELSEWHERE, "ephemeris"} for word in words]
+    table = "\n".join(" ".join(repr(v) for v in row if v is not None) for row in rows)
+    name = f'"$EPHEMERIDES"/{shlex.quote(Path(files[-1]).name)}'
+    return (
+        f"EPHEMERIDES=$(mktemp -d)\ncat > {name} <<'END'\n{table}\nEND\n{_line('times', typed)} --ephemeris {name}\n"
+        'rm -r "$EPHEMERIDES"'
+    )
 
 
 def _place(path: Path, folder: Path) -> str:

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from photdb.store.project import Project
 
 
-
 @click.command()
 @click.option(
     "--gain",

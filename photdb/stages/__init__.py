@@ -99,11 +99,12 @@ STAGES: Final[dict[str, Stage]] = {
         # What it finds enters errors only, so that no pixel is measured for it: `measure` itself can do without.
         Stage("camera", 1, ("shifts",), (), "camera"),
         Stage("measure", 2, ("shifts",), ("centroid", "flux", "frame_error"), "measurement", {"search_px": 5}),
+        Stage("times", 1, ("shifts",), ("target_coordinates", "target_time"), "target"),
         Stage("check", 1, ("camera", "measure"), ("reference_check", "source_noise"), "set of references"),
         Stage(
             "solve",
             1,
-            ("camera", "measure"),
+            ("camera", "measure", "times"),
             ("search", "solution", "solution_reference", "solution_point"),
             "target",
             {"window": 7, "degree": 2, "weighting": ["mean"], "top": 10},

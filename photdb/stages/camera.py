@@ -67,7 +67,7 @@ def run(project: Project, plan: Plan, session: Session) -> None:
 
 
 def _pairs(connection: Connection) -> list[tuple[int, int]]:
-    """Choose accepted frames that follow each other under like skies, at all levels, the ends of their range above all."""
+    """Choose accepted frames that follow each other under like skies, at all levels, most at their ends."""
     frames = read_frames(connection)
     places = np.flatnonzero(frames.accepted)
     level = read_by_frame(connection, "frame_quality", ["background_adu"], frames)[0]

@@ -37,7 +37,8 @@ def plan(project: Project, params: dict[str, Any]) -> Plan:
         plan.blocked = "no aperture is left for the references: take a rejection back (`photdb reject list`)"
         return plan
     plan.n_units = 1
-    raw, parts = driver(project.connection), []
+    raw = driver(project.connection)
+    parts: list[tuple[Any, ...]] = []
     known = raw.execute("SELECT DISTINCT input FROM reference_check").fetchall()
     if known != [(_input(series),)]:
         parts.append((_check, series))

@@ -87,7 +87,8 @@ def save_frame_errors(connection: Connection, facts: FrameErrors, frames: Frames
 
 def stored_scintillation(connection: Connection, frames: Frames) -> Floats:
     """Give the scintillation that the errors in each frame were made with, magnitudes; 0 where it was left out."""
-    return np.nan_to_num(read_by_frame(connection, "frame_error", ["scintillation_mag"], frames)[0])
+    stored: Floats = np.nan_to_num(read_by_frame(connection, "frame_error", ["scintillation_mag"], frames)[0])
+    return stored
 
 
 def passing_distance(expected: Expected) -> Floats:

@@ -114,7 +114,9 @@ def _reasons(state: State, new: Bools, stale: Bools, lacking: Bools, errors: Boo
         reasons.append(f"apertures to be added for {count(int(lacking.sum()), 'measurement')}")
     if errors.any():
         n = count(int(errors.sum()), "measurement")
-        reasons.append(f"gain, read noise, scintillation, saturation or an asteroid's track changed: errors and flags of {n}")
+        reasons.append(
+            f"gain, read noise, scintillation, saturation or an asteroid's track changed: errors and flags of {n}"
+        )
     if not state.apertures:
         reasons.append("apertures are not chosen yet")
     return reasons

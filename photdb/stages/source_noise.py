@@ -1,5 +1,6 @@
 """Each source's noise as measured, next to what the errors of its fluxes foretell: the numbers of `source_noise`."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,13 +16,13 @@ Floats = NDArray[np.float64]
 class SourceNoise:
     """The noise of a curve against the mean of the references, magnitudes; NaN where it has too few frames."""
 
-    noise_mag: float
-    noise_mag_err: float
-    noise_robust_mag: float
-    expected_mag: float  # by the errors of the source and of the mean
-    ccd_mag: float  # of that, the CCD equation alone
-    scintillation_mag: float
-    n_frames: int
+    noise_mag: float = math.nan
+    noise_mag_err: float = math.nan
+    noise_robust_mag: float = math.nan
+    expected_mag: float = math.nan  # by the errors of the source and of the mean
+    ccd_mag: float = math.nan  # of that, the CCD equation alone
+    scintillation_mag: float = math.nan
+    n_frames: int = 0
 
 
 def source_noises(series: Series, scintillation_mag: Floats) -> list[list[SourceNoise]]:
@@ -41,10 +42,11 @@ def source_noises(series: Series, scintillation_mag: Floats) -> list[list[Source
     """
     references = series.of("reference")
     filters: dict[bytes, HighPass] = {}  # most sources are valid in the same frames
-    found = []
-    for k in range(len(series.sources)):
-        found.append([_noise(series, k, p, references, scintillation_mag, filters) for p in range(len(series.apertures))])
-    return found
+    apertures = range(len(series.apertures))
+    return [
+        [_noise(series, k, p, references, scintillation_mag, filters) for p in apertures]
+        for k in range(len(series.sources))
+    ]
 
 
 def _noise(
@@ -56,13 +58,13 @@ def _noise(
         curve = series.mag[:, k, p] - series.mag[:, others, p].mean(axis=1)
     good = np.isfinite(curve)
     if not good.any():
-        return SourceNoise(*[float("nan")] * 6, 0)
+        return SourceNoise(n_frames=0)
     key = good.tobytes()
     if key not in filters:
         filters[key] = smoother(series.jd_utc_mid[good])
     highpass = filters[key]
     if not highpass.trace > 0:
-        return SourceNoise(*[float("nan")] * 6, int(good.sum()))
+        return SourceNoise(n_frames=int(good.sum()))
     variance = np.square(series.mag_err[good, k, p])
     variance += np.square(series.mag_err[good][:, others, p]).sum(axis=1) / len(others) ** 2
     air = np.square(scintillation_mag[good]) * (1.0 + 1.0 / len(others))

@@ -115,6 +115,36 @@ def _labels(connection: Connection) -> list[str]:
     return [label for (label,) in driver(connection).execute("SELECT label FROM source WHERE removed_at IS NULL")]
 
 
+def set_coordinates(connection: Connection, source_id: int, ra_deg: float | None, dec_deg: float | None) -> None:
+    """Keep a source's coordinates, ICRS degrees; None gives them up."""
+    update_row(connection, "source", source_id, {"ra_deg": ra_deg, "dec_deg": dec_deg})
+
+
+def set_ephemeris(
+    connection: Connection, source_id: int, name: str | None, rows: Sequence[tuple[float | None, ...]]
+) -> None:
+    """Keep a source's ephemeris, in place of an earlier one; None gives it up.
+
+    Parameters
+    ----------
+    connection : Connection
+        Inside a transaction.
+    source_id : int
+        Of a target.
+    name : str or None
+        Of the file it came from.
+    rows : sequence of (jd_utc, distance_au, ra_deg, dec_deg)
+        None for angles that the file does not have.
+    """
+    raw = driver(connection)
+    raw.execute("DELETE FROM ephemeris WHERE source_id = ?", (source_id,))
+    update_row(connection, "source", source_id, {"ephemeris": name})
+    raw.executemany(
+        "INSERT INTO ephemeris (source_id, jd_utc, distance_au, ra_deg, dec_deg) VALUES (?, ?, ?, ?, ?)",
+        [(source_id, *row) for row in rows],
+    )
+
+
 def remove_source(connection: Connection, label: str) -> None:
     """Take a source out of the project; what was measured of it stays in the file, unseen."""
     id_ = source_id(connection, label)

@@ -587,21 +587,21 @@ SELECT s.label AS source, s.role, n.aperture_id, a.radius_px, a.annulus_inner_px
   JOIN source s ON s.id = n.source_id AND s.removed_at IS NULL
   JOIN aperture a ON a.id = n.aperture_id AND a.removed_at IS NULL""",
     "session": "\nUNION ALL ".join(
-        f"SELECT '{name}' AS fact, coalesce(p.{name}, {wanted} h.{name}{estimated}) AS value,"  # noqa: S608 - names of this page
-        f" CASE WHEN p.{name} IS NOT NULL THEN 'set'"
-        + (f" WHEN {wanted[:-1]} IS NOT NULL THEN 'estimated'" if wanted else "")
-        + f" WHEN h.{name} IS NOT NULL THEN 'header'"
-        + (f" WHEN k.{name} IS NOT NULL THEN 'estimated'" if estimated else "")
-        + f" ELSE 'unknown' END AS origin FROM project p LEFT JOIN (SELECT {name}, count(*) AS n FROM frame"
+        f"SELECT '{name}' AS fact, coalesce(p.{name}, {first}, h.{name}, {last}) AS value,"  # noqa: S608 - of this page
+        f" CASE WHEN p.{name} IS NOT NULL THEN 'set' WHEN {first} IS NOT NULL THEN 'estimated'"
+        f" WHEN h.{name} IS NOT NULL THEN 'header' WHEN {last} IS NOT NULL THEN 'estimated' ELSE 'unknown' END"
+        f" AS origin FROM project p LEFT JOIN camera k LEFT JOIN (SELECT {name}, count(*) AS n FROM frame"
         f" WHERE {name} IS NOT NULL AND error IS NULL GROUP BY {name} ORDER BY n DESC, {name} LIMIT 1) h"
-        + (" LEFT JOIN camera k" if estimated else "")
-        for name, wanted, estimated in (
-            ("object", "", ""),
-            ("observer", "", ""),
-            ("gain_e_per_adu", "CASE WHEN k.requested THEN k.gain_e_per_adu END,", ", k.gain_e_per_adu"),
-            ("read_noise_e", "", ", k.read_noise_e"),
-            *((name, "", "") for name in ("saturation_adu", "site_lon_deg", "site_lat_deg", "site_height_m")),
-            ("aperture_diameter_m", "", ""),
+        for name, first, last in (
+            ("object", "NULL", "NULL"),
+            ("observer", "NULL", "NULL"),
+            ("gain_e_per_adu", "CASE WHEN k.requested THEN k.gain_e_per_adu END", "k.gain_e_per_adu"),
+            ("read_noise_e", "NULL", "k.read_noise_e"),
+            ("saturation_adu", "NULL", "NULL"),
+            ("site_lon_deg", "NULL", "NULL"),
+            ("site_lat_deg", "NULL", "NULL"),
+            ("site_height_m", "NULL", "NULL"),
+            ("aperture_diameter_m", "NULL", "NULL"),
         )
     ),
 }

@@ -76,7 +76,7 @@ def draw_magnitude_noise(axes: "Axes", found: NoiseDiagram) -> None:
     dress(axes, ylabel="noise, mmag")
     axes.set_xlabel("instrumental magnitude, −2.5 log10(flux in ADU)")
     if known.size:
-        axes.set_ylim(known.min() / 1.6, known.max() * 1.6)
+        axes.set_ylim(known.min() / 1.6, known.max() * 2.4)  # room for the legend
 
 
 def draw_noise_by_aperture(axes: "Axes", found: NoiseDiagram) -> None:
