@@ -54,6 +54,7 @@ RESULTS = (
 )
 DECISIONS = ("source", "source_anchor", "ephemeris", "camera", "aperture", "rejection", "acceptance", "rule", "project")
 _NOT_COMPARED = {"id", "added_at", "mtime_ns", "created_at", "withdrawn_at", "removed_at", "group_id", "name"}
+_NOT_COMPARED |= {"measured_at"}
 
 
 def invoke(*arguments: object, env: dict[str, str] | None = None) -> Result:

@@ -65,8 +65,8 @@ def _stages(project: "Project") -> tuple[list[dict[str, Any]], str | None]:
     out: list[dict[str, Any]] = []
     waiting: list[str] = []
     following = None
-    # The last stage first: what it reads holds what those before it read, which then is read once.
-    plans = {name: plan(project, name) for name in reversed(STAGES)}
+    # What `noise` reads holds what the others read, which then is read once.
+    plans = {name: plan(project, name) for name in dict.fromkeys(("noise", *reversed(STAGES)))}
     for name, stage in STAGES.items():
         made = plans[name]
         last = project.connection.exec_driver_sql(
@@ -101,7 +101,7 @@ def _stages(project: "Project") -> tuple[list[dict[str, Any]], str | None]:
                 "options": " ".join(f"{k}={_plain(v)}" for k, v in given.items()) or None,
             }
         )
-    return out, following
+    return out, following or ("photdb run" if waiting else None)
 
 
 def _plain(value: Any) -> str:
@@ -109,8 +109,8 @@ def _plain(value: Any) -> str:
     return ",".join(map(_plain, value)) if isinstance(value, list | tuple) else f"{value}"
 
 
-#: Stages without a command of their own that later ones need.
-_NO_COMMAND = ("camera",)
+#: Stages that later ones do on their way.
+_NO_COMMAND = ("camera", "times", "noise")
 #: What to do where a stage cannot start.
 _NEXT = {
     "shifts": "photdb reject list",

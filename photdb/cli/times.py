@@ -9,7 +9,6 @@ from photdb.cli.common import Console, console_options, fixed, table
 from photdb.errors import PhotdbError
 
 if TYPE_CHECKING:
-    from photdb.algorithms.ephemerides import Ephemeris
     from photdb.store.project import Project
 
 
@@ -45,31 +44,28 @@ def times_command(
       photdb times HAT-P-32 --radec 31.04276 46.68785
       photdb times Luxembourg --ephemeris horizons.txt
     """
+    from photdb.stages.given_coordinates import ephemeris_rows, place_deg
     from photdb.stages.runner import run
     from photdb.stages.times import in_words
     from photdb.store.decisions import set_coordinates, set_ephemeris
 
     if forget and (radec or ephemeris is not None):
         raise click.UsageError("--forget goes without --radec and --ephemeris")
-    place = None if radec is None else _place(*radec)
-    found = None if ephemeris is None else _read(ephemeris)
+    place = None if radec is None else place_deg(*radec)
     with console.writing() as project, console.session() as session:
-        if place is not None or found is not None or forget:
+        if place is not None or ephemeris is not None or forget:
             source_id = _target(project, label)
-            if ephemeris is not None and found is not None:
-                _check_span(project, ephemeris, found)
+            rows = [] if ephemeris is None else ephemeris_rows(project.connection, ephemeris)
             with project.transaction() as connection:
                 if place is not None or forget:
                     set_coordinates(connection, source_id, *(place or (None, None)))
-                if ephemeris is not None and found is not None:
-                    set_ephemeris(connection, source_id, ephemeris.name, _rows(found))
-                elif forget:
-                    set_ephemeris(connection, source_id, None, ())
+                if ephemeris is not None or forget:
+                    set_ephemeris(connection, source_id, None if ephemeris is None else ephemeris.name, rows)
         elif label is not None:
             _target(project, label)
         run(project, "times", session)
-        rows = [row for row in in_words(project.connection) if label in (None, row[0])]
-        if not rows:
+        found = [row for row in in_words(project.connection) if label in (None, row[0])]
+        if not found:
             raise PhotdbError("no target is selected: `photdb select asteroid` or `photdb select variable`")
         headings = ("target", "coordinates", "RA deg", "Dec deg", "BJD-JD s first", "last", "light time s")
         click.echo(
@@ -78,11 +74,11 @@ def times_command(
                 [
                     (name, origin or "none", fixed(ra, 5), fixed(dec, 5), fixed(first, 3), fixed(last, 3))
                     + (None if light is None or light != light else fixed(light, 3),)  # noqa: PLR0124 - NaN
-                    for name, origin, ra, dec, first, last, light, _ in rows
+                    for name, origin, ra, dec, first, last, light, _ in found
                 ],
             )
         )
-        for *_, note in rows:
+        for *_, note in found:
             if note:
                 console.say(note[0].upper() + note[1:])
 
@@ -98,48 +94,3 @@ def _target(project: "Project", label: str | None) -> int:
         raise PhotdbError(f"name the target: {listing}" if label is None else f"there is no target {label}: {listing}")
     return targets[label]
 
-
-def _place(ra: str, dec: str) -> tuple[float, float]:
-    from photdb.algorithms.cards import as_angle
-
-    one, other = as_angle(ra), as_angle(dec)
-    ra_deg = None if one is None else one[0] * (15.0 if one[1] else 1.0)
-    if ra_deg is None or not 0 <= ra_deg <= 360:
-        raise click.BadParameter(f"{ra!r} is no right ascension: type degrees, or hours as 02:04:10.28.")
-    if other is None or not -90 <= other[0] <= 90:
-        raise click.BadParameter(f"{dec!r} is no declination: type degrees, or as +46:41:16.2.")
-    return ra_deg % 360.0, other[0]
-
-
-def _read(path: Path) -> "Ephemeris":
-    from photdb.algorithms.ephemerides import parse_ephemeris
-
-    try:
-        return parse_ephemeris(path.read_text(encoding="utf-8", errors="replace"))
-    except OSError as error:
-        raise PhotdbError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise PhotdbError(f"{path} is no ephemeris: {error}") from error
-
-
-def _check_span(project: "Project", path: Path, found: "Ephemeris") -> None:
-    """See that all frames lie between the first row and the last.
-
-    Raises
-    ------
-    PhotdbError
-        Some do not.
-    """
-    from photdb.algorithms.ephemerides import at_times
-
-    sql = "SELECT jd_utc_mid FROM frame WHERE jd_utc_mid IS NOT NULL"
-    try:
-        at_times(found, project.connection.exec_driver_sql(sql).scalars().all())
-    except ValueError as error:
-        raise PhotdbError(f"{path} cannot be used: {error}; ask for an ephemeris of the whole night") from error
-
-
-def _rows(found: "Ephemeris") -> list[tuple[float | None, ...]]:
-    n = found.jd_utc.size
-    angles = [[None] * n if v is None else v.tolist() for v in (found.ra_deg, found.dec_deg)]
-    return list(zip(found.jd_utc.tolist(), found.distance_au.tolist(), *angles, strict=True))

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from photdb.errors import PhotdbError
 from photdb.plots.curves import aperture_place
-from photdb.stages.errors import detector, stored_scintillation
+from photdb.stages.errors import detector
+from photdb.stages.noise import scintillation_in, source_noises
 from photdb.stages.series import ROLES, Series, load_series, nothing_left
-from photdb.stages.source_noise import source_noises
-from photdb.store.arrays import read_cube, read_frames
+from photdb.store.arrays import read_cube
 from photdb.store.connection import driver
 from photdb.store.project import Project
 from photdb.viewers.noise import NoiseDiagram
@@ -40,8 +40,7 @@ def noise_diagram(project: Project, *, aperture_id: int | None = None) -> NoiseD
             or "no reference is selected: `photdb select reference NAME --at FRAME X Y`"
         )
     place = aperture_place(project, series.apertures, aperture_id, None)
-    frames = read_frames(project.connection)
-    scintillation = stored_scintillation(project.connection, frames)[frames.accepted]
+    scintillation = scintillation_in(project)
     noises = source_noises(series, scintillation)
     measured, expected = (
         np.array([[getattr(found, name) for found in by_aperture] for by_aperture in noises])

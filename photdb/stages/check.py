@@ -1,22 +1,16 @@
-"""Stage `check`: each reference against the mean of the others, which ones to leave out, and the noise of all sources.
-
-All in every aperture; the noise stands beside what the errors of the fluxes foretell.
-"""
+"""Stage `check`: each reference against the mean of the others, in every aperture, and which ones to leave out."""
 
 import shlex
-from dataclasses import astuple
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import delete
 
 from photdb.stages import STAGES, Plan
-from photdb.stages.errors import stored_scintillation
 from photdb.stages.runner import Session
-from photdb.stages.series import ROLES, Series, load_series, nothing_left
+from photdb.stages.series import Series, load_series, nothing_left
 from photdb.store import schema
-from photdb.store.arrays import read_apertures, read_frames, replace_rows
+from photdb.store.arrays import read_apertures, replace_rows
 from photdb.store.connection import driver
 from photdb.store.currency import digest
 from photdb.store.project import Project
@@ -24,9 +18,8 @@ from photdb.wording import count
 
 
 def plan(project: Project, params: dict[str, Any]) -> Plan:
-    """See whether the magnitudes are those that the tables were made from."""
-    everything = load_series(project, *ROLES)
-    series = everything.part("reference")
+    """See whether the references' magnitudes are those that the table was made from."""
+    series = load_series(project, "reference")
     plan = Plan(params)
     if not series.sources:
         plan.blocked = nothing_left(project, "reference") or (
@@ -37,50 +30,19 @@ def plan(project: Project, params: dict[str, Any]) -> Plan:
         plan.blocked = "no aperture is left for the references: take a rejection back (`photdb reject list`)"
         return plan
     plan.n_units = 1
-    raw = driver(project.connection)
-    parts: list[tuple[Any, ...]] = []
-    known = raw.execute("SELECT DISTINCT input FROM reference_check").fetchall()
+    known = driver(project.connection).execute("SELECT DISTINCT input FROM reference_check").fetchall()
     if known != [(_input(series),)]:
-        parts.append((_check, series))
+        plan.work = [series]
         what = "changed" if known else "not checked"
         plan.reasons.append(f"magnitudes of {count(len(series.sources), 'reference')} {what}")
-    frames = read_frames(project.connection)
-    scintillation = stored_scintillation(project.connection, frames)[frames.accepted]
-    known = raw.execute("SELECT DISTINCT input FROM source_noise").fetchall()
-    if known != [(_noise_input(everything, scintillation),)]:
-        if not parts:
-            what = "changed" if known else "not measured"
-            plan.reasons.append(f"noise of {count(len(everything.sources), 'source')} {what}")
-        parts.append((_measure_noise, everything, scintillation))
-    if parts:
-        plan.work.append(parts)
     return plan
 
 
 def run(project: Project, plan: Plan, session: Session) -> None:
-    """Compute the tables anew, each where it is not up to date."""
-    for parts in plan.work:
-        for compute, *what in parts:
-            compute(project, *what)
-
-
-def _measure_noise(project: Project, series: Series, scintillation_mag: NDArray[np.float64]) -> None:
-    from photdb.stages.source_noise import source_noises
-
-    input_ = _noise_input(series, scintillation_mag)
-    rows = [
-        (source.id, aperture.id, input_, *astuple(found))
-        for source, by_aperture in zip(series.sources, source_noises(series, scintillation_mag), strict=True)
-        for aperture, found in zip(series.apertures, by_aperture, strict=True)
-    ]
-    with project.transaction() as connection:
-        connection.execute(delete(schema.source_noise))
-        replace_rows(connection, "source_noise", [c.name for c in schema.source_noise.columns], rows)
-
-
-def _check(project: Project, series: Series) -> None:
+    """Compute the table anew."""
     from photdb.algorithms.references import advise, leave_one_out
 
+    series: Series = plan.work[0]
     input_ = _input(series)
     rows = []
     for p, aperture in enumerate(series.apertures):
@@ -138,7 +100,3 @@ def _input(series: Series) -> int:
         series.mag,
         series.mag_err,
     )
-
-
-def _noise_input(series: Series, scintillation_mag: NDArray[np.float64]) -> int:
-    return digest(_input(series), [s.role for s in series.sources], scintillation_mag)

@@ -71,6 +71,12 @@ def load_series(project: Project, *roles: str) -> Series:
     return series if roles == known else series.part(*roles)
 
 
+def keep_series(project: Project, series: Series) -> None:
+    """Go on using the series of all sources that was read: what was written since concerns no magnitude."""
+    there = {source.role for source in read_sources(project.connection)}
+    _last[project] = (project.state(), tuple(role for role in ROLES if role in there), series)
+
+
 def _read_series(project: Project, *roles: str) -> Series:
     connection = project.connection
     frames: Frames = read_frames(connection)

@@ -1,15 +1,77 @@
-"""Each source's noise as measured, next to what the errors of its fluxes foretell: the numbers of `source_noise`."""
+"""Stage `noise`: each source's noise as measured, in every aperture, beside what the errors of its fluxes foretell."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import delete
 
 from photdb.algorithms.noise import HighPass, expected_noise, noise, robust_noise, smoother
-from photdb.stages.series import Series
+from photdb.stages import STAGES, Plan
+from photdb.stages.errors import stored_scintillation
+from photdb.stages.runner import Session
+from photdb.stages.series import ROLES, Series, keep_series, load_series
+from photdb.store import schema
+from photdb.store.arrays import read_frames, replace_rows
+from photdb.store.connection import driver
+from photdb.store.currency import digest
+from photdb.store.project import Project
+from photdb.wording import count
 
 Floats = NDArray[np.float64]
+
+
+def plan(project: Project, params: dict[str, Any]) -> Plan:
+    """See whether magnitudes, errors and roles are those that the table was made from."""
+    plan = Plan(params)
+    series = load_series(project, *ROLES)
+    if not series.sources or not series.apertures:
+        return plan
+    plan.n_units = 1
+    scintillation = scintillation_in(project)
+    input_ = _input(series, scintillation)
+    known = driver(project.connection).execute("SELECT DISTINCT input FROM source_noise").fetchall()
+    if known != [(input_,)]:
+        plan.work = [(series, scintillation, input_)]
+        what = "changed" if known else "not measured"
+        plan.reasons.append(f"noise of {count(len(series.sources), 'source')} {what}")
+    return plan
+
+
+def run(project: Project, plan: Plan, session: Session) -> None:
+    """Compute the table anew."""
+    for series, scintillation, input_ in plan.work:
+        rows = [
+            (source.id, aperture.id, input_, *astuple(found))
+            for source, by_aperture in zip(series.sources, source_noises(series, scintillation), strict=True)
+            for aperture, found in zip(series.apertures, by_aperture, strict=True)
+        ]
+        with project.transaction() as connection:
+            connection.execute(delete(schema.source_noise))
+            replace_rows(connection, "source_noise", [c.name for c in schema.source_noise.columns], rows)
+        keep_series(project, series)  # what was written is no magnitude
+
+
+def scintillation_in(project: Project) -> Floats:
+    """Give the scintillation that is in the errors of each accepted frame, magnitudes; 0 where it was left out."""
+    frames = read_frames(project.connection)
+    return stored_scintillation(project.connection, frames)[frames.accepted]
+
+
+def _input(series: Series, scintillation_mag: Floats) -> int:
+    return digest(
+        STAGES["noise"].version,
+        [(s.id, s.role) for s in series.sources],
+        [a.id for a in series.apertures],
+        series.frame_id,
+        series.jd_utc_mid,
+        series.allowed,
+        series.mag,
+        series.mag_err,
+        scintillation_mag,
+    )
 
 
 @dataclass(frozen=True, slots=True)
