@@ -86,7 +86,7 @@ def times_command(
 def _target(project: "Project", label: str | None) -> int:
     """Give the id of a target by its label; without one, of the only one."""
     rows = project.connection.exec_driver_sql("SELECT label, id FROM target ORDER BY id")
-    targets: dict[str, int] = dict(rows.tuples().all())
+    targets: dict[str, int] = {row.label: row.id for row in rows}
     if label is None and len(targets) == 1:
         return next(iter(targets.values()))
     if label is None or label not in targets:
