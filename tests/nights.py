@@ -42,14 +42,19 @@ RESULTS = (
     "shift",
     "centroid",
     "flux",
+    "frame_error",
+    "target_coordinates",
+    "target_time",
     "reference_check",
+    "source_noise",
     "search",
     "solution",
     "solution_reference",
     "solution_point",
 )
-DECISIONS = ("source", "source_anchor", "aperture", "rejection", "acceptance", "rule", "project")
+DECISIONS = ("source", "source_anchor", "ephemeris", "camera", "aperture", "rejection", "acceptance", "rule", "project")
 _NOT_COMPARED = {"id", "added_at", "mtime_ns", "created_at", "withdrawn_at", "removed_at", "group_id", "name"}
+_NOT_COMPARED |= {"measured_at"}
 
 
 def invoke(*arguments: object, env: dict[str, str] | None = None) -> Result:

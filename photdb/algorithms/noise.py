@@ -190,6 +190,30 @@ def noise(series: ArrayLike, highpass: HighPass) -> Floats:
     return np.asarray(np.sqrt(np.sum(residual * residual, axis=-1) / highpass.trace))
 
 
+def expected_noise(variance_mag2: ArrayLike, highpass: HighPass) -> Floats:
+    """Noise that `noise` gives on average for independent errors, which may differ from frame to frame.
+
+    Parameters
+    ----------
+    variance_mag2 : array_like, shape (..., n)
+        Squared errors of the magnitudes in the frames `highpass` was made for.
+    highpass : HighPass
+
+    Returns
+    -------
+    ndarray of float64, shape (...)
+        √(Σ σ_j² ‖R e_j‖² / tr(R Rᵀ)), where R e_j is what an error in frame j leaves; NaN where tr(R Rᵀ) = 0.
+    """
+    variance = np.asarray(variance_mag2, dtype=np.float64)
+    if highpass.trace <= 0:
+        return np.full(variance.shape[:-1], np.nan)
+    n = len(highpass.index)
+    here = highpass.index == np.arange(n)[:, None]
+    left = np.square(1.0 - np.sum(np.where(here, highpass.weight, 0.0), axis=1))
+    np.add.at(left, highpass.index, np.where(here, 0.0, np.square(highpass.weight)))
+    return np.asarray(np.sqrt(np.sum(variance * left, axis=-1) / highpass.trace))
+
+
 def robust_noise(series: ArrayLike, highpass: HighPass) -> Floats:
     """Noise of light curves that a few outliers do not move: 1.4826 · median of the standardised |R m|.
 

@@ -28,6 +28,7 @@ COMMANDS = {
     "shifts": "shifts",
     "select": "select",
     "measure": "measure",
+    "times": "times",
     "check": "check",
     "reject": "reject",
     "accept": "reject",

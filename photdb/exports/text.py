@@ -16,8 +16,9 @@ Columns are separated by tabs: spreadsheets open the files as they are, and `num
 only numbers (02 to 05, and 08), `numpy.loadtxt(file, delimiter="\t", usecols=...)` the others, whose columns of text
 come last. Lines that start with `#` say what the file is; the last of them names the columns, with units at the ends of
 the names. A missing number is `nan`, a missing text `-`. Frames are in time order, pixels are counted from (0, 0), and
-times are Julian dates of mid-exposure, UTC. No file holds a date of its making: the same data and decisions give the
-same bytes. Fluxes, skies and peaks are in the view `instrumental` (`photdb export DIR --view instrumental`).
+times are Julian dates of mid-exposure, UTC; 08 ends with heliocentric and barycentric ones. No file holds a date of its
+making: the same data and decisions give the same bytes. Fluxes, skies and peaks are in the view `instrumental`
+(`photdb export DIR --view instrumental`).
 """
 
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ from typing import Final
 
 from photdb.algorithms.differential import instrumental_magnitude, magnitude_error
 from photdb.exports.files import Draft, safe_name, write_files
-from photdb.exports.layout import MAG, PX, Columns, Night, cells, clean, fixed, flag_notes, source_note, spread
+from photdb.exports.layout import JD, MAG, PX, Columns, Night, cells, clean, fixed, flag_notes, source_note, spread
 from photdb.store.arrays import columns, read_apertures, read_by_frame, read_cube, read_frames, read_sources
 from photdb.store.project import Project
 
@@ -247,12 +248,24 @@ def _solutions(night: Night) -> Iterator[Draft]:
             )
             data.append((f"mag_{rank}", fixed(spread(mag, frame, night.frames.id), MAG)))
             data.append((f"mag_err_{rank}", fixed(spread(err, frame, night.frames.id), MAG)))
+        frame, hjd, bjd, light = columns(
+            night.project.connection,
+            "SELECT frame_id, hjd_utc_mid, bjd_tdb_mid, light_time_s FROM target_time WHERE target_id = ?"
+            " ORDER BY frame_id",
+            "ifff",
+            (target.id,),
+        )
+        for heading, values, digits in (("hjd_utc_mid", hjd, JD), ("bjd_tdb_mid", bjd, JD), ("light_time_s", light, 3)):
+            data.append((heading, fixed(spread(values, frame, night.frames.id), digits)))
         yield night.draft(
             f"08_best_diff_magnitudes_{name}",
             f"the best light curves of {target.role} {target.label}",
             [
                 "differential magnitudes: the target's minus the mean of its references'",
                 f"mag_1, mag_err_1: the quietest curve; combinations: {night.stem}-07_combinations_{name}.txt",
+                "hjd_utc_mid, bjd_tdb_mid: mid-exposure at the Sun, UTC, and at the barycentre, TDB; light_time_s: from"
+                " the asteroid to here, where its distance is known",
+                *night.told(target.id),
             ],
             data,
         )

@@ -1,8 +1,6 @@
-"""What plot `noise` shows: each source's scatter against the mean of the references, and what the CCD equation says."""
+"""What plot `noise` shows: each source's noise against the mean of the references, and what its errors foretell."""
 
-import functools
 import warnings
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,13 +8,12 @@ from numpy.typing import NDArray
 from photdb.errors import PhotdbError
 from photdb.plots.curves import aperture_place
 from photdb.stages.errors import detector
-from photdb.stages.series import Series, load_series, nothing_left
+from photdb.stages.noise import scintillation_in, source_noises
+from photdb.stages.series import ROLES, Series, load_series, nothing_left
 from photdb.store.arrays import read_cube
+from photdb.store.connection import driver
 from photdb.store.project import Project
 from photdb.viewers.noise import NoiseDiagram
-
-if TYPE_CHECKING:
-    from photdb.algorithms.noise import HighPass
 
 Floats = NDArray[np.float64]
 
@@ -35,7 +32,7 @@ def noise_diagram(project: Project, *, aperture_id: int | None = None) -> NoiseD
     PhotdbError
         No reference is left, or nothing is measured.
     """
-    series = load_series(project, "asteroid", "variable", "reference", "check")
+    series = load_series(project, *ROLES)
     references = series.of("reference")
     if not references:
         raise PhotdbError(
@@ -43,46 +40,40 @@ def noise_diagram(project: Project, *, aperture_id: int | None = None) -> NoiseD
             or "no reference is selected: `photdb select reference NAME --at FRAME X Y`"
         )
     place = aperture_place(project, series.apertures, aperture_id, None)
-    shape = (len(series.sources), len(series.apertures))
-    measured, expected = np.full(shape, np.nan), np.full(shape, np.nan)
-    for k in range(shape[0]):
-        for p in range(shape[1]):
-            measured[k, p], expected[k, p] = _scatter(series, k, p, references)
+    scintillation = scintillation_in(project)
+    noises = source_noises(series, scintillation)
+    measured, expected = (
+        np.array([[getattr(found, name) for found in by_aperture] for by_aperture in noises])
+        for name in ("noise_mag", "expected_mag")
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a source without fluxes has no median
         mag = np.nanmedian(series.mag, axis=0)
     if not np.isfinite(measured[:, place]).any():
         raise PhotdbError("no source has frames enough for a scatter: `photdb measure`, or `photdb reject list`")
     curve = _ccd_curve(project, series, place, mag[:, place], references)
-    gain = detector(project.connection).gain_e_per_adu
     labels, roles = [s.label for s in series.sources], [s.role for s in series.sources]
     radii = np.array([a.radius_px for a in series.apertures])
-    return NoiseDiagram(labels, roles, radii, place, mag, measured, expected, *curve, gain is not None)
-
-
-def _scatter(series: Series, k: int, p: int, references: list[int]) -> tuple[float, float]:
-    """Noise of a source's curve in an aperture, and what its errors foretell (the root of the median variance)."""
-    from photdb.algorithms.noise import noise
-
-    others = [j for j in references if j != k and series.allowed[j, p]]
-    if not others:
-        return np.nan, np.nan
-    curve = series.mag[:, k, p] - series.mag[:, others, p].mean(axis=1)
-    good = np.isfinite(curve)
-    if not good.any():
-        return np.nan, np.nan
-    err2 = (
-        np.square(series.mag_err[good, k, p]) + np.square(series.mag_err[good][:, others, p]).sum(1) / len(others) ** 2
+    air = float(np.sqrt(np.mean(np.square(scintillation)))) if scintillation.any() else None
+    return NoiseDiagram(
+        labels, roles, radii, place, mag, measured, expected, *_with_air(curve, air), air, _gain_in_words(project)
     )
-    measured = float(noise(curve[good], _highpass(series.jd_utc_mid[good].tobytes())))
-    return measured, float(np.sqrt(np.median(err2)))
 
 
-@functools.lru_cache(maxsize=64)  # most sources are valid in the same frames
-def _highpass(times: bytes) -> "HighPass":
-    from photdb.algorithms.noise import smoother
+def _gain_in_words(project: Project) -> str:
+    """Say where the gain comes from, if nobody gave it."""
+    sql = "SELECT value, origin FROM session WHERE fact = 'gain_e_per_adu'"
+    value, origin = driver(project.connection).execute(sql).fetchone()
+    if origin == "unknown":
+        return "gain not known: 1 e/ADU"
+    return f"gain estimated: {value:.3g} e/ADU" if origin == "estimated" else ""
 
-    return smoother(np.frombuffer(times))
+
+def _with_air(
+    curve: tuple[Floats, Floats, Floats, Floats], air_mag: float | None
+) -> tuple[Floats, Floats, Floats, Floats]:
+    mag, total, photons, sky = curve
+    return mag, np.hypot(total, air_mag or 0.0), photons, sky
 
 
 def _ccd_curve(

@@ -18,8 +18,8 @@ _PLOTS: Final = {
     " out. Dashed: the rules.",
     "shifts": "Where each frame lies against the reference frame.",
     "references": "Each reference star against the mean of the others: what is not flat is the star's own.",
-    "noise": "Noise of each source as measured (markers) and as the CCD equation foretells (bars, lines): above in one"
-    " aperture, below in all.",
+    "noise": "Noise of each source as measured (markers) and as the CCD equation and scintillation foretell (bars,"
+    " lines): above in one aperture, below in all, and the ratio of both.",
 }
 #: Those of each target.
 _OF_TARGET: Final = {
@@ -62,7 +62,7 @@ def report(project: Project, script: str) -> str:
         ),
         ("night", "The night in plots", _figures(project, _PLOTS, Wanted(width=NARROW, named=False))),
         ("left-out", "What was left out, and why", tables.left_out(project)),
-        ("sources", "Sources", tables.sources(project)),
+        ("sources", "Sources", tables.sources(project) + tables.noises(project)),
         ("parameters", "Parameters", tables.parameters(project)),
         ("versions", "Versions", tables.versions(project)),
         (

@@ -9,7 +9,9 @@ import numpy as np
 from photdb.plots.curves import aperture_place
 from photdb.report.markup import table, text
 from photdb.stages import STAGES
+from photdb.stages.camera import camera_sentence
 from photdb.stages.runner import plan, resolve
+from photdb.stages.times import in_words
 from photdb.store.arrays import read_apertures, read_frames
 from photdb.store.connection import driver
 from photdb.store.project import Project
@@ -187,6 +189,7 @@ def parameters(project: Project) -> str:
         for name, (value, origin) in facts(project).values.items()
         if value is not None
     ]
+    said = camera_sentence(project.connection)
     options = [
         (name, key, ", ".join(map(str, value)) or None if isinstance(value, list) else value)
         for name in STAGES
@@ -197,11 +200,45 @@ def parameters(project: Project) -> str:
     return "\n".join(
         [
             table(("fact", "value", "from"), known, caption="Facts of the session") if known else "",
+            f"<p>{text(said[0].upper() + said[1:])}</p>" if said else "",
+            _times(project),
             table(("stage", "option", "value"), options, caption="Options of the stages"),
             table(("stage", "rejects frames with", "since"), rules, caption="Rules") if rules else "",
             table(("number", "radius, ring px", "chosen by"), apertures, caption="Apertures") if apertures else "",
         ]
     )
+
+
+def noises(project: Project) -> str:
+    """Set the noise of each source, as measured, beside what is foretold, in the aperture of the best curve."""
+    apertures = read_apertures(project.connection)
+    if not apertures:
+        return ""
+    aperture = apertures[aperture_place(project, apertures, None, None)]
+    lines = [
+        (label, n, *map(mmag, of), None if ratio is None else f"{ratio:.2f}")
+        for label, n, *of, ratio in rows(
+            project,
+            "SELECT source, n_frames, noise_mag, noise_mag_err, ccd_mag, scintillation_mag, expected_mag, ratio"
+            " FROM noise_ratio JOIN source s ON s.label = source AND s.removed_at IS NULL WHERE aperture_id = ?"
+            " ORDER BY s.id",
+            aperture.id,
+        )
+    ]
+    headings = ("name", "frames", "noise mmag", "±", "CCD mmag", "scintillation mmag", "foretold mmag", "ratio")
+    caption = f"Noise against the mean of the references, measured and foretold, in aperture {aperture} px."
+    return table(headings, lines, caption=caption) if lines else ""
+
+
+def _times(project: Project) -> str:
+    """Say what heliocentric and barycentric times rest on."""
+    lines = [
+        (label, origin, *(None if v is None else f"{v:.{n}f}" for v, n in ((ra, 5), (dec, 5), (first, 2), (last, 2))))
+        + (note,)
+        for label, origin, ra, dec, first, last, _, note in in_words(project.connection)
+    ]
+    headings = ("target", "coordinates", "RA deg", "Dec deg", "BJD_TDB − JD_UTC s, first frame", "last", "note")
+    return table(headings, lines, caption="Times") if lines else ""
 
 
 def versions(project: Project) -> str:
@@ -227,8 +264,13 @@ def curve_text(project: Project, target: str) -> str:
     """Give the best light curve of a target as text, with commas between."""
     points = rows(
         project,
-        "SELECT frame, jd_utc_mid, mag, mag_err FROM best_light_curve WHERE target = ? ORDER BY jd_utc_mid, frame",
+        "SELECT frame, jd_utc_mid, mag, mag_err, hjd_utc_mid, bjd_tdb_mid, light_time_s FROM best_light_curve"
+        " WHERE target = ? ORDER BY jd_utc_mid, frame",
         target,
     )
-    lines = [f"{frame},{jd:.8f},{mag:.5f},{'' if err is None else f'{err:.5f}'}" for frame, jd, mag, err in points]
-    return "\n".join(["frame,jd_utc_mid,mag,mag_err", *lines])
+    digits = (8, 5, 5, 8, 8, 3)
+    lines = [
+        ",".join([str(frame), *("" if v is None else f"{v:.{n}f}" for v, n in zip(values, digits, strict=True))])
+        for frame, *values in points
+    ]
+    return "\n".join(["frame,jd_utc_mid,mag,mag_err,hjd_utc_mid,bjd_tdb_mid,light_time_s", *lines])

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from photdb.stages import Plan
-from photdb.stages.errors import refresh
+from photdb.stages.errors import refresh, save_frame_errors
 from photdb.stages.measurements import State, measure_sources, places, read_state
 from photdb.stages.runner import Session
 from photdb.store.arrays import Aperture, columns, read_apertures
@@ -120,7 +120,9 @@ def _reasons(state: State, new: Bools, stale: Bools, lacking: Bools, errors: Boo
         reasons.append(f"apertures to be added for {count(int(lacking.sum()), 'measurement')}")
     if errors.any():
         n = count(int(errors.sum()), "measurement")
-        reasons.append(f"gain, read noise, saturation or an asteroid's track changed: errors and flags of {n}")
+        reasons.append(
+            f"gain, read noise, scintillation, saturation or an asteroid's track changed: errors and flags of {n}"
+        )
     if not state.apertures:
         reasons.append("apertures are not chosen yet")
     return reasons
@@ -166,11 +168,14 @@ def _refresh(project: Project, state: State, work: list[FrameWork]) -> None:
             if w.errors.size:
                 refresh(
                     connection,
-                    state.facts,
+                    state.facts.detector,
+                    float(state.facts.scintillation_mag[w.frame]),
                     int(state.expected.frames.id[w.frame]),
                     {source_ids[k]: float(state.passing_px[w.frame, k]) for k in w.errors},
                     {source_ids[k]: int(state.error_inputs[w.frame, k]) for k in w.errors},
                 )
+        renewed = np.array([w.frame for w in work if w.errors.size], np.int64)
+        save_frame_errors(connection, state.facts, state.expected.frames, renewed)
 
 
 def _lacking(connection: Connection, state: State) -> list[Aperture]:

@@ -12,10 +12,11 @@ from photdb.algorithms.flags import Flag
 from photdb.stages import STAGES
 from photdb.stages.errors import (
     DEFAULT_FWHM_PX,
-    Detector,
-    detector,
+    FrameErrors,
     error_inputs,
+    frame_errors,
     passing_distance,
+    save_frame_errors,
     with_errors,
 )
 from photdb.stages.positions import Expected, expected_positions
@@ -45,7 +46,7 @@ class State:
 
     expected: Expected
     apertures: list[Aperture]
-    facts: Detector
+    facts: FrameErrors
     registered: Bools  # (n_frames,) has a row in `shift`, be it one that says that it could not be matched
     fwhm_px: Floats  # (n_frames,)
     max_offset_px: Floats
@@ -78,7 +79,7 @@ def read_state(project: Project, params: dict[str, Any]) -> State:
     crc = dict(driver(connection).execute("SELECT id, content_crc32 FROM frame").fetchall())
     version, search = STAGES["measure"].version, params["search_px"]
     inputs = grouped_digests([(version, search, crc[f]) for f in ids.tolist()], values)
-    facts, passing = detector(connection), passing_distance(expected)
+    facts, passing = frame_errors(connection, expected.frames), passing_distance(expected)
     return State(
         expected,
         read_apertures(connection),
@@ -233,7 +234,7 @@ def _save(
         column[lost] = np.nan
     flags[lost] = Flag.NO_POSITION
     error, flags = with_errors(
-        state.facts,
+        state.facts.detector,
         flux_adu=flux["flux_adu"],
         noise_area_px=flux["noise_area_px"],
         radius_px=np.array([a.radius_px for a in apertures])[None, :],
@@ -242,6 +243,7 @@ def _save(
         peak_adu=peak[:, None],
         fwhm_px=state.fwhm_px[i][:, None],
         passing_px=state.passing_px[i, k][:, None],
+        scintillation_mag=state.facts.scintillation_mag[i][:, None],
         flags=flags,
     )
     n, p = flags.shape
@@ -254,3 +256,4 @@ def _save(
         "flags": flags.ravel(),
     }
     replace_columns(connection, "flux", rows)
+    save_frame_errors(connection, state.facts, expected.frames, np.unique(i))

@@ -15,6 +15,9 @@ from photdb.store.project import Project
 
 Floats = NDArray[np.float64]
 
+#: Of all sources.
+ROLES = ("asteroid", "variable", "reference", "check")
+
 
 @dataclass(frozen=True, slots=True)
 class Series:
@@ -58,12 +61,20 @@ def load_series(project: Project, *roles: str) -> Series:
     What was read last is used again, as long as nobody has written to the project since.
     """
     state = project.state()  # as it is before reading: who writes meanwhile makes it another
+    there = {source.role for source in read_sources(project.connection)}
+    roles = tuple(role for role in roles if role in there)
     last, known, series = _last.get(project, (None, (), None))
     if series is None or last != state or not set(roles) <= set(known):
         series = _read_series(project, *roles)
         _last[project] = (state, roles, series)
         return series
     return series if roles == known else series.part(*roles)
+
+
+def keep_series(project: Project, series: Series) -> None:
+    """Go on using the series of all sources that was read: what was written since concerns no magnitude."""
+    there = {source.role for source in read_sources(project.connection)}
+    _last[project] = (project.state(), tuple(role for role in ROLES if role in there), series)
 
 
 def _read_series(project: Project, *roles: str) -> Series:

@@ -16,6 +16,12 @@ from photdb.wording import listed, named
 ROLES = ("asteroid", "variable", "reference", "check")
 
 
+# --- the camera -------------------------------------------------------------------------------------------------------
+def request_camera(connection: Connection) -> None:
+    """Have gain and read noise estimated from the frames anew, to be taken before what headers say."""
+    driver(connection).execute("INSERT OR REPLACE INTO camera (id, requested) VALUES (1, 1)")
+
+
 # --- sources ----------------------------------------------------------------------------------------------------------
 def source_id(connection: Connection, label: str) -> int:
     """Give the id of a source by its label.
@@ -108,6 +114,36 @@ def put_source(
 
 def _labels(connection: Connection) -> list[str]:
     return [label for (label,) in driver(connection).execute("SELECT label FROM source WHERE removed_at IS NULL")]
+
+
+def set_coordinates(connection: Connection, source_id: int, ra_deg: float | None, dec_deg: float | None) -> None:
+    """Keep a source's coordinates, ICRS degrees; None gives them up."""
+    update_row(connection, "source", source_id, {"ra_deg": ra_deg, "dec_deg": dec_deg})
+
+
+def set_ephemeris(
+    connection: Connection, source_id: int, name: str | None, rows: Sequence[tuple[float | None, ...]]
+) -> None:
+    """Keep a source's ephemeris, in place of an earlier one; None gives it up.
+
+    Parameters
+    ----------
+    connection : Connection
+        Inside a transaction.
+    source_id : int
+        Of a target.
+    name : str or None
+        Of the file it came from.
+    rows : sequence of (jd_utc, distance_au, ra_deg, dec_deg)
+        None for angles that the file does not have.
+    """
+    raw = driver(connection)
+    raw.execute("DELETE FROM ephemeris WHERE source_id = ?", (source_id,))
+    update_row(connection, "source", source_id, {"ephemeris": name})
+    raw.executemany(
+        "INSERT INTO ephemeris (source_id, jd_utc, distance_au, ra_deg, dec_deg) VALUES (?, ?, ?, ?, ?)",
+        [(source_id, *row) for row in rows],
+    )
 
 
 def remove_source(connection: Connection, label: str) -> None:

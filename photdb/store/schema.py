@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 #: The newest revision in `migrations/versions`; a test holds it against Alembic.
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 #: "phdb" as a 32-bit integer: marks the file as photdb's own (PRAGMA application_id).
 APPLICATION_ID: Final = 0x70686462
 #: Partial indices, upserts and RETURNING are used.
@@ -142,6 +142,9 @@ source = Table(
     Column("origin", Text, nullable=False),  # 'user' or 'auto'
     Column("created_at", Text, nullable=False),
     Column("removed_at", Text),
+    Column("ra_deg", Float),  # ICRS, as the user gave it
+    Column("dec_deg", Float),
+    Column("ephemeris", Text),  # the name of the file whose rows are in `ephemeris`
 )
 Index("source_label", source.c.label, unique=True, sqlite_where=source.c.removed_at.is_(None))
 source_anchor = Table(
@@ -154,6 +157,29 @@ source_anchor = Table(
     Column("x_given_px", Float, nullable=False),  # before it was snapped to the star under it
     Column("y_given_px", Float, nullable=False),
     sqlite_with_rowid=False,
+)
+ephemeris = Table(
+    "ephemeris",
+    metadata,
+    _ref("source_id", key=True),
+    Column("jd_utc", Float, primary_key=True),  # as an observer's clock has it
+    Column("distance_au", Float, nullable=False),
+    Column("ra_deg", Float),
+    Column("dec_deg", Float),
+    sqlite_with_rowid=False,
+)
+camera = Table(  # resolved once from the frames, where nobody gave a gain
+    "camera",
+    metadata,
+    Column("id", Integer, CheckConstraint("id = 1"), primary_key=True),
+    Column("requested", Integer, nullable=False),  # 1: the user wants it before what headers say
+    Column("gain_e_per_adu", Float),
+    Column("gain_err_e_per_adu", Float),
+    Column("read_noise_e", Float),
+    Column("read_noise_err_e", Float),
+    Column("n_pairs", Integer),  # of frames
+    Column("message", Text),  # why something could not be told
+    Column("measured_at", Text),  # NULL: yet to be done
 )
 aperture = Table(
     "aperture",
@@ -300,6 +326,48 @@ flux = Table(
     Column("noise_area_px", Float),  # sum of squared pixel weights
     Column("flags", Integer, nullable=False),
     sqlite_with_rowid=False,
+)
+frame_error = Table(  # what the errors of a frame's fluxes were made with
+    "frame_error",
+    metadata,
+    _ref("frame_id", key=True),
+    Column("gain_e_per_adu", Float),  # NULL: not known, counted as 1
+    Column("read_noise_e", Float),
+    Column("scintillation_mag", Float),  # NULL: left out, as diameter, airmass or exposure are not known
+)
+target_coordinates = Table(
+    "target_coordinates",
+    metadata,
+    _ref("target_id", key=True),
+    Column("input", Integer, nullable=False),
+    Column("origin", Text),  # where the coordinates come from; NULL: there are none
+    Column("note", Text),  # how good the times are, or why there are none
+)
+target_time = Table(
+    "target_time",
+    metadata,
+    _ref("target_id", key=True),
+    _ref("frame_id", key=True),
+    Column("ra_deg", Float, nullable=False),
+    Column("dec_deg", Float, nullable=False),
+    Column("hjd_utc_mid", Float, nullable=False),
+    Column("bjd_tdb_mid", Float, nullable=False),
+    Column("light_time_s", Float),  # from an asteroid, where its distance is known
+    sqlite_with_rowid=False,
+)
+source_noise = Table(
+    "source_noise",
+    metadata,
+    _ref("source_id", key=True),
+    _ref("aperture_id", key=True),
+    Column("input", Integer, nullable=False),
+    Column("noise_mag", Float),  # of its curve against the mean of the references, a reference's against the others
+    Column("noise_mag_err", Float),
+    Column("noise_robust_mag", Float),
+    Column("expected_mag", Float),  # what the errors of all fluxes in it foretell
+    Column("ccd_mag", Float),  # of that, the CCD equation alone
+    Column("scintillation_mag", Float),
+    Column("n_frames", Integer, nullable=False),
 )
 reference_check = Table(
     "reference_check",
@@ -476,28 +544,64 @@ SELECT t.label AS target, s.rank, s.noise_mag, s.noise_mag_err, s.noise_robust_m
   JOIN target t ON t.id = s.target_id
   JOIN aperture a ON a.id = s.aperture_id""",
     "light_curve": """
-SELECT t.label AS target, s.rank, f.number AS frame, f.jd_utc_mid, p.mag, p.mag_err, s.aperture_id, s.weighting
+SELECT t.label AS target, s.rank, f.number AS frame, f.jd_utc_mid, p.mag, p.mag_err, s.aperture_id, s.weighting,
+       m.hjd_utc_mid, m.bjd_tdb_mid, m.light_time_s, f.jd_utc_mid - m.light_time_s / 86400.0 AS jd_utc_emitted
   FROM solution s
   JOIN solution_point p ON p.solution_id = s.id
   JOIN target t ON t.id = s.target_id
-  JOIN frame f ON f.id = p.frame_id""",
+  JOIN frame f ON f.id = p.frame_id
+  LEFT JOIN target_time m ON m.target_id = t.id AND m.frame_id = f.id""",
     "best_light_curve": """
-SELECT target, frame, jd_utc_mid, mag, mag_err FROM light_curve WHERE rank = 1""",
+SELECT target, frame, jd_utc_mid, mag, mag_err, hjd_utc_mid, bjd_tdb_mid, light_time_s, jd_utc_emitted
+  FROM light_curve WHERE rank = 1""",
+    # What the squared error of each flux is made of, ADU²: no more and no less than flux_err_adu². Rounding is to
+    # whole ADU; a scatter of the sky below read noise and rounding counts as these.
+    "noise_budget": """
+SELECT source, role, frame, jd_utc_mid, aperture_id, radius_px, flux_adu, flux_err_adu, photon_adu2,
+       noise_area_px * (pixel_adu2 - read_adu2) AS sky_photon_adu2, noise_area_px * read_adu2 AS read_noise_adu2,
+       9.869604401089358 * radius_px * radius_px * radius_px * radius_px * 1.5707963267948966 * pixel_adu2
+         / max(n_sky, 1) AS sky_estimate_adu2,
+       scintillation_adu2
+  FROM (SELECT *, min(pixel_adu2, floor_adu2) AS read_adu2
+          FROM (SELECT *, CASE WHEN read_noise_e IS NULL THEN sky_adu2 ELSE max(sky_adu2, floor_adu2) END AS pixel_adu2
+                  FROM (SELECT s.label AS source, s.role, f.number AS frame, f.jd_utc_mid, x.aperture_id, a.radius_px,
+                               x.flux_adu, x.flux_err_adu, x.noise_area_px, x.n_sky, e.read_noise_e,
+                               max(x.flux_adu, 0.0) / coalesce(e.gain_e_per_adu, 1.0) AS photon_adu2,
+                               x.sky_scatter_adu * x.sky_scatter_adu AS sky_adu2,
+                               coalesce(e.read_noise_e * e.read_noise_e
+                                 / (coalesce(e.gain_e_per_adu, 1.0) * coalesce(e.gain_e_per_adu, 1.0)), 0.0)
+                                 + 1.0 / 12.0 AS floor_adu2,
+                               max(x.flux_adu, 0.0) * max(x.flux_adu, 0.0) * coalesce(e.scintillation_mag, 0.0)
+                                 * coalesce(e.scintillation_mag, 0.0) * 0.8483036976765437 AS scintillation_adu2
+                          FROM flux x
+                          JOIN frame_error e ON e.frame_id = x.frame_id
+                          JOIN source s ON s.id = x.source_id AND s.removed_at IS NULL
+                          JOIN frame f ON f.id = x.frame_id
+                          JOIN aperture a ON a.id = x.aperture_id AND a.removed_at IS NULL)))""",
+    # Noise as measured and as foretold, side by side.
+    "noise_ratio": """
+SELECT s.label AS source, s.role, n.aperture_id, a.radius_px, a.annulus_inner_px, a.annulus_outer_px, n.n_frames,
+       n.noise_mag, n.noise_mag_err, n.noise_robust_mag, n.ccd_mag, n.scintillation_mag, n.expected_mag,
+       n.noise_mag / nullif(n.expected_mag, 0.0) AS ratio
+  FROM source_noise n
+  JOIN source s ON s.id = n.source_id AND s.removed_at IS NULL
+  JOIN aperture a ON a.id = n.aperture_id AND a.removed_at IS NULL""",
     "session": "\nUNION ALL ".join(
-        f"SELECT '{name}' AS fact, coalesce(p.{name}, h.{name}) AS value,"  # noqa: S608 - names of this page
-        f" CASE WHEN p.{name} IS NOT NULL THEN 'set' WHEN h.{name} IS NOT NULL THEN 'header' ELSE 'unknown' END"
-        f" AS origin FROM project p LEFT JOIN (SELECT {name}, count(*) AS n FROM frame"
+        f"SELECT '{name}' AS fact, coalesce(p.{name}, {first}, h.{name}, {last}) AS value,"  # noqa: S608 - of this page
+        f" CASE WHEN p.{name} IS NOT NULL THEN 'set' WHEN {first} IS NOT NULL THEN 'estimated'"
+        f" WHEN h.{name} IS NOT NULL THEN 'header' WHEN {last} IS NOT NULL THEN 'estimated' ELSE 'unknown' END"
+        f" AS origin FROM project p LEFT JOIN camera k LEFT JOIN (SELECT {name}, count(*) AS n FROM frame"
         f" WHERE {name} IS NOT NULL AND error IS NULL GROUP BY {name} ORDER BY n DESC, {name} LIMIT 1) h"
-        for name in (
-            "object",
-            "observer",
-            "gain_e_per_adu",
-            "read_noise_e",
-            "saturation_adu",
-            "site_lon_deg",
-            "site_lat_deg",
-            "site_height_m",
-            "aperture_diameter_m",
+        for name, first, last in (
+            ("object", "NULL", "NULL"),
+            ("observer", "NULL", "NULL"),
+            ("gain_e_per_adu", "CASE WHEN k.requested THEN k.gain_e_per_adu END", "k.gain_e_per_adu"),
+            ("read_noise_e", "NULL", "k.read_noise_e"),
+            ("saturation_adu", "NULL", "NULL"),
+            ("site_lon_deg", "NULL", "NULL"),
+            ("site_lat_deg", "NULL", "NULL"),
+            ("site_height_m", "NULL", "NULL"),
+            ("aperture_diameter_m", "NULL", "NULL"),
         )
     ),
 }

@@ -119,14 +119,22 @@ def test_instrumental_magnitudes_are_of_the_measured_fluxes(solved: Path, files:
 @pytest.mark.parametrize(("target", "name"), [("Ganymed", "Ganymed"), ("../../x y", "x_y")])
 def test_best_curves_are_those_of_the_project(solved: Path, files: dict[str, Path], target: str, name: str) -> None:
     values = np.loadtxt(files[f"08_best_diff_magnitudes_{name}"])
-    assert values.shape == (24, 3 + 2 * 10)
+    assert values.shape == (24, 3 + 2 * 10 + 3)
     expected = np.full((24, 20), np.nan)
     for rank, frame, mag, err in ask(
         solved, "SELECT rank, frame, mag, mag_err FROM light_curve WHERE target = ?", target
     ):
         expected[frame - 1, 2 * rank - 2 : 2 * rank] = mag, err
     assert np.isfinite(expected).sum() > 15 * 20
-    np.testing.assert_allclose(values[:, 3:], expected, rtol=0, atol=HALF_MAG)
+    np.testing.assert_allclose(values[:, 3:23], expected, rtol=0, atol=HALF_MAG)
+    times = ask(
+        solved,
+        "SELECT m.hjd_utc_mid, m.bjd_tdb_mid FROM target_time m JOIN source s ON s.id = m.target_id JOIN frame f"
+        " ON f.id = m.frame_id WHERE s.label = ? ORDER BY f.jd_utc_mid",
+        target,
+    )
+    np.testing.assert_allclose(values[:, 23:25], np.array(times), rtol=0, atol=0.6e-8)
+    assert np.isnan(values[:, 25]).all()  # no distance, no light time
     combinations = np.loadtxt(files[f"07_combinations_{name}"], delimiter="\t", usecols=range(12))
     wanted = ask(
         solved,

@@ -40,7 +40,7 @@ def test_stages_bring_what_they_read_up_to_date(night_at):
     night = night_at("selected")
     night.photdb("solve")
     assert night.work() == {"check": 1}
-    assert set(night.runs()) == {"headers", "qc", "shifts", "measure", "solve"}
+    assert set(night.runs()) == {"headers", "qc", "shifts", "camera", "measure", "times", "noise", "solve"}
     night.photdb("check")
     assert night.work() == {}
 
