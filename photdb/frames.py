@@ -210,6 +210,10 @@ class FrameReader:
         pixels[outside] = np.where(off_y[:, :, None] | off_x[:, None, :], np.nan, pixels[outside])
         return pixels
 
+    def rows(self, first: int, after: int) -> NDArray[Any]:
+        """Give whole rows of the frame as floats, those from `first` to before `after`, as `cutouts` does."""
+        return _scaled(self._pixels[first:after], self._header)
+
     def close(self) -> None:
         """Close the frame; its cut-outs stay."""
         self._pixels = np.empty((0, 0))

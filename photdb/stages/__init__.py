@@ -108,3 +108,18 @@ STAGES: Final[dict[str, Stage]] = {
         ),
     )
 }
+
+#: Stages that only some commands ask for: `photdb run` leaves them out, and `photdb status` says nothing of them.
+ASKED_FOR: Final[dict[str, Stage]] = {
+    stage.name: stage
+    for stage in (
+        Stage("field", 1, ("shifts",), ("field", "field_frame", "field_star", "field_profile", "hot_pixel"), "field"),
+        Stage("encounters", 1, ("field", "measure"), ("encounter_input", "encounter"), "source"),
+        Stage("hits", 1, ("field", "measure"), ("hit_input", "hit"), "source"),
+    )
+}
+
+
+def stage_named(name: str) -> Stage:
+    """Give a stage by its name, be it one of a night's own or one that is asked for."""
+    return STAGES.get(name) or ASKED_FOR[name]
