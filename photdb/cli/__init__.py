@@ -23,6 +23,7 @@ COMMANDS = {
     "select": "select",
     "measure": "measure",
     "check": "check",
+    "suggest": "suggest",
     "reject": "reject",
     "accept": "reject",
     "solve": "solve",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from photdb.store.project import Project
 
 #: Options that say where and how a command works, not what it does.
-_ELSEWHERE: Final = {"project_path", "verbose", "quiet", "n_workers", "scheduler", "interactive", "web"}
+_ELSEWHERE: Final = {"project_path", "verbose", "quiet", "n_workers", "scheduler", "interactive", "web", "apply_all"}
 #: Parameters that decide something before the work begins, and so even if the work does not end.
 _DECIDING: Final = {*RULES, "reference_frame", "apertures", "more", "radii", "annulus"}
 #: Where decisions are kept, and the columns that say when they were made.
