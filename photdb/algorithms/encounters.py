@@ -10,13 +10,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from photdb.algorithms.profiles import Profile, part_within
+from photdb.algorithms.profiles import REACH_FWHM, Profile, part_within
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.intp]
 
-#: So many FWHM from its middle a star has no light that matters, unless it is very bright: the profile ends there.
-REACH_FWHM: Final = 6.0
 _CLIP_SIGMA: Final = 3.0
 
 

@@ -9,8 +9,12 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-#: The profile is tabulated to so many FWHM, in steps of so many.
-REACH_FWHM: Final = 6.0
+#: The profile is tabulated to so many FWHM, in steps of so many; it is measured to this many, and goes on as a power law.
+REACH_FWHM: Final = 10.0
+_MEASURED_FWHM: Final = 6.0
+_WING_FWHM: Final = (2.0, 5.5)
+_POWERS: Final = np.arange(2.5, 9.01, 0.25)
+_WING_SIGMAS: Final = 5.0
 STEP_FWHM: Final = 0.125
 _MOST_STARS: Final = 60
 #: Stars count that stand out, and have no other one near that is brighter than a thirtieth of them.
@@ -66,7 +70,7 @@ def measure_profile(
     Profile
         A Gaussian, if no star is bright and lonely enough.
     """
-    reach = REACH_FWHM * fwhm_px
+    reach = _MEASURED_FWHM * fwhm_px
     half = math.ceil(reach) + 1
     noise = scatter_adu * fwhm_px * 1.6
     chosen = []
@@ -92,23 +96,50 @@ def measure_profile(
         radii.append(radius[use] / (STEP_FWHM * fwhm_px))
         values.append((part[use] - sky) / flux_adu[k])
     radius, value = np.concatenate(radii), np.concatenate(values)
-    n = round(REACH_FWHM / STEP_FWHM) + 1
+    n = round(_MEASURED_FWHM / STEP_FWHM) + 1
     order = np.argsort(radius, kind="stable")
     radius, value = radius[order], value[order]
     edges = np.searchsorted(radius, np.arange(n + 1) - 0.5)
-    table = np.full(n, np.nan)
+    table, error = np.full(n, np.nan), np.full(n, np.nan)
     for i in range(n):
         here = slice(edges[i], edges[i + 1])
         if edges[i + 1] - edges[i] >= 3:
             # A steep profile is not even over a step: a line through the values, at the step's own radius.
             slope = np.polynomial.polynomial.polyfit(radius[here] - i, value[here], 1) if i else None
-            middle = np.median(value[here] - (slope[1] * (radius[here] - i) if slope is not None else 0.0))
-            table[i] = middle
+            flat = value[here] - (slope[1] * (radius[here] - i) if slope is not None else 0.0)
+            table[i] = np.median(flat)
+            error[i] = 1.4826 * np.median(np.abs(flat - table[i])) / math.sqrt(flat.size)
     known = np.isfinite(table)
     table = np.interp(np.arange(n), np.flatnonzero(known), table[known])
+    radii = STEP_FWHM * np.arange(round(REACH_FWHM / STEP_FWHM) + 1)
+    wing, raised = _wing(radii[:n], table, np.where(known, error, np.inf))
+    # Behind where it begins the wing is smoother than what was measured; before, the sky that was taken was too high.
+    far = np.where(radii > _WING_FWHM[0], wing(radii), 0.0)
+    table = np.where(radii > 0.5 * sum(_WING_FWHM), far, np.append(table + raised, np.zeros(radii.size - n)))
     table = np.minimum.accumulate(np.maximum(table, 0.0))
     table[-1] = 0.0
     return Profile(table, fwhm_px)
+
+
+def _wing(radii: Floats, table: Floats, error: Floats) -> tuple[Any, float]:
+    """Fit the outer profile with a power law, the sky beneath it off by a constant; gives the law, and that constant.
+
+    No law where it does not stand out: a Gaussian ends.
+    """
+    use = (radii >= _WING_FWHM[0]) & (radii <= _WING_FWHM[1]) & np.isfinite(error) & (error > 0)
+    best: tuple[float, Any, float] = (np.inf, lambda r: np.zeros(r.shape), 0.0)
+    if use.sum() < 8:
+        return best[1], best[2]
+    weight = 1.0 / error[use]
+    for power in _POWERS.tolist():
+        design = np.stack([radii[use] ** -power, np.full(int(use.sum()), -1.0)], axis=1) * weight[:, None]
+        answer, _, _, _ = np.linalg.lstsq(design, table[use] * weight, rcond=None)
+        chi2 = float(np.sum((design @ answer - table[use] * weight) ** 2))
+        sigma = math.sqrt(float(np.linalg.inv(design.T @ design)[0, 0]))
+        if chi2 < best[0] and answer[0] > _WING_SIGMAS * sigma:
+            law = lambda r, a=float(answer[0]), b=power: a * np.maximum(r, 1e-9) ** -b  # noqa: E731
+            best = (chi2, law, float(answer[1]))
+    return best[1], best[2]
 
 
 def remaining_stars(

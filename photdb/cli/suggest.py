@@ -41,7 +41,8 @@ def suggest_command(console: Console, apply_all: bool, level: float, workers: in
     from photdb.store.connection import driver
 
     with console.writing() as project, console.session(workers) as session:
-        run(project, "encounters", session)
+        for name in ("encounters", "hits"):
+            run(project, name, session)
         (message,) = driver(project.connection).execute("SELECT message FROM field").fetchone()
         found = suggestions(project, level=level)
         about = None

@@ -67,7 +67,7 @@ class Stacked:
 
     image: NDArray[np.float32]  # in the reference frame's pixels, sky subtracted, NaN where there is nothing
     count: NDArray[np.int16]  # frames that each of its pixels is the mean of
-    detector: NDArray[np.float32]  # (2, h, w) low quantiles of the detector's pixels; empty, if not wanted
+    hot: tuple[NDArray[np.intp], NDArray[np.intp], Floats]  # x and y of hot pixels, and ADU
     n_frames: int
 
 
@@ -147,7 +147,7 @@ def run(project: Project, plan: Plan, session: Session) -> None:
     from photdb.algorithms.background import background
     from photdb.algorithms.detection import detect_stars
     from photdb.algorithms.profiles import STEP_FWHM, gaussian_profile, measure_profile, remaining_stars
-    from photdb.algorithms.stacking import hot_pixels, stars_drift
+    from photdb.algorithms.stacking import stars_drift
 
     state: State = plan.work[0]
     x0, y0, shape = _canvas(state)
@@ -179,7 +179,7 @@ def run(project: Project, plan: Plan, session: Session) -> None:
     width = np.concatenate([width, np.full(x.size - width.size, fwhm)])
     full = np.concatenate([full, np.zeros(x.size - full.size, bool)])
     order = np.argsort(-flux, kind="stable")
-    hot_x, hot_y, hot = hot_pixels(stacked.detector) if drifts else (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+    hot_x, hot_y, hot = stacked.hot
     message = None
     if not drifts:
         message = f"the stars move by {drift_px:.1f} px only: hot pixels cannot be told from them"
@@ -224,7 +224,7 @@ def _stacked(
     project: Project, state: State, session: Session, first: tuple[int, int], shape: tuple[int, int], *, detector: bool
 ) -> Stacked:
     """Stack the frames."""
-    from photdb.algorithms.stacking import placed
+    from photdb.algorithms.stacking import hot_pixels, placed
 
     rows = driver(project.connection).execute("SELECT id, path, size_bytes, mtime_ns FROM frame")
     files = {frame_id: rest for frame_id, *rest in rows}
@@ -268,16 +268,17 @@ def _stacked(
         )
         for j in kept
     )
-    parts = [StripTask(everything, (y, min(y + _STRIP, shape[0])), shape[1], False) for y in range(0, shape[0], _STRIP)]
-    if detector:
-        height, width = shifts.height_px, shifts.width_px
-        parts += [StripTask(everything, (y, min(y + _STRIP, height)), width, True) for y in range(0, height, _STRIP)]
     estimate = len(kept) * size_mpx * _S_PER_MPX
-    images: dict[bool, list[NDArray[np.float32]]] = {False: [], True: [np.empty((2, 0, shifts.width_px), np.float32)]}
-    counts = []
-    for part, (image, n) in zip(parts, session.workers.run(stack_strip, parts, estimate_s=estimate), strict=True):
-        images[part.detector].append(image)
-        if not part.detector:
-            counts.append(n)
-    detected = np.concatenate(images[True], axis=1)
-    return Stacked(np.concatenate(images[False]), np.concatenate(counts), detected, len(kept))
+    nowhere = (np.empty(0, np.intp), np.empty(0, np.intp))
+
+    def strips(height: int, width: int, hot: Any, *, detector: bool) -> list[Any]:
+        starts = range(0, height, _STRIP)
+        parts = [StripTask(everything, hot, (y, min(y + _STRIP, height)), width, detector) for y in starts]
+        return list(session.workers.run(stack_strip, parts, estimate_s=estimate))
+
+    hot = (*nowhere, np.empty(0))
+    if detector:  # before the stack: where the field lingers, a hot pixel would be a star in it
+        found = strips(shifts.height_px, shifts.width_px, nowhere, detector=True)
+        hot = hot_pixels(np.concatenate([image for image, _ in found], axis=1))
+    found = strips(*shape, hot[:2], detector=False)
+    return Stacked(np.concatenate([i for i, _ in found]), np.concatenate([n for _, n in found]), hot, len(kept))

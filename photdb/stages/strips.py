@@ -40,6 +40,7 @@ class StripTask:
     """Rows of the stack, or of what is bright on the detector in most frames."""
 
     frames: tuple[Strip, ...]
+    hot: tuple[NDArray[np.intp], NDArray[np.intp]]  # x and y of pixels that are left out of the stack
     rows: tuple[int, int]
     width_px: int
     detector: bool
@@ -83,6 +84,9 @@ def stack_strip(task: StripTask) -> tuple[NDArray[np.float32], NDArray[np.int16]
         if task.detector:
             image[...] = rows * np.float32(frame.detector_scale)
         else:
+            hot_x, hot_y = task.hot
+            there = (hot_y >= low) & (hot_y < high)
+            rows[hot_y[there] - low, hot_x[there]] = np.nan
             image[...] = stacking.resampled(rows, low, here, shape, frame.scale)
             stacking.mask_circles(image, frame.mask[:, 0], frame.mask[:, 1] - first, frame.mask_px)
     if task.detector:

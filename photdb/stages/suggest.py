@@ -20,10 +20,13 @@ Bools = NDArray[np.bool_]
 _ODD = {"background_adu": (3.0, "the sky is {:.1f} times as bright as usual"),
         "fwhm_px": (1.7, "the stars are {:.1f} times as wide as usual"),
         "elongation": (1.35, "the stars are trailed: {:.2f} times as long as usual")}  # fmt: skip
-#: A cut ring with less than this part of its usual pixels is no good measure of the sky.
-_LEAST_RING = 0.5
-#: What hot pixels, cosmic rays and stars in the ring do below this many errors is left to the curve's own noise.
+#: A reference that a hot pixel troubles in more than this part of the frames is better left out in that aperture: its
+#: frames would be missing in every comparison.
+_MOST_FRAMES = 0.1
+#: What hot pixels and cosmic rays do below this many errors is left to the curve's own noise; so is what stars in the
+#: ring do, which the sky's median bears well and which is estimated less well.
 _HIT_LEVEL = 1.0
+_RING_LEVEL = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +72,11 @@ class _Night:
     in_force: set[tuple[int | None, int | None, int | None]]
     accepted_by_hand: set[int]
     out: Bools = field(init=False)  # (frame, source, aperture) of the series
+    costly: Bools = field(init=False)  # (source, aperture) in which a reference has a hot pixel in many frames
 
     def __post_init__(self) -> None:
         self.out = np.zeros(self.series.mag.shape, bool)
+        self.costly = np.zeros(self.series.mag.shape[1:], bool)
 
     def number(self, frame_id: int) -> int:
         return int(self.frames.number[self.frames.index(frame_id)])
@@ -171,7 +176,7 @@ def _frame_suggestion(night: _Night, which: Bools, what: str, detail: Any) -> Su
 # --- what sources meet ------------------------------------------------------------------------------------------------
 def _met(project: Project, night: _Night, k: int, level: float) -> Iterator[Suggestion]:
     """Stars, asteroids, hot pixels and edges in a source's apertures; in its rings, what the sky's median does not bear."""
-    source = night.series.sources[k]
+    series, source = night.series, night.series.sources[k]
     rows = (
         driver(project.connection)
         .execute(
@@ -191,17 +196,56 @@ def _met(project: Project, night: _Night, k: int, level: float) -> Iterator[Sugg
         ),
         "ring": (
             "a star in the sky ring",
-            [r for r in rows if r[2:4] == ("ring", "star") and moving and (r[9] or 0) > _HIT_LEVEL],
+            [r for r in rows if r[2:4] == ("ring", "star") and moving and (r[9] or 0) > _RING_LEVEL],
         ),
         "asteroid": ("an asteroid passes", [r for r in rows if r[3] == "asteroid" and (r[9] or 0) > level]),
-        "hot": ("a hot pixel", [r for r in rows if r[3] == "hot" and (r[9] or 0) > _HIT_LEVEL and moving]),
+        "hot": ("a hot pixel", [r for r in rows if r[3] == "hot" and (r[9] or 0) > _HIT_LEVEL]),
         "edge": ("the edge of the frame", [r for r in rows if r[3] == "edge" and r[2] == "aperture"]),
     }
+    kinds["hot"] = ("a hot pixel", kinds["hot"][1] + _hit(project, night, k, "hot"))
+    kinds["cosmic"] = ("a cosmic ray", _hit(project, night, k, "cosmic"))
     for kind, (what, met) in kinds.items():
         cells = {(r[0], r[1]): r for r in met}
-        commands = _commands(night, k, set(cells), what)
+        dear = _costly(night, k, set(cells)) if kind == "hot" and source.role == "reference" else []
+        commands = _commands(night, k, {c for c in cells if c[1] not in [series.apertures[p].id for p in dear]}, what)
+        for p in dear:
+            if not night.settled(None, source.id, series.apertures[p].id):
+                many = f"{what} in {sum(c[1] == series.apertures[p].id for c in cells)} frames"
+                commands.append(Command((), source.label, str(series.apertures[p]), many))
         if commands:
             yield Suggestion(source.label, what, _events(night, list(cells.values()), kind), commands)
+
+
+def _costly(night: _Night, k: int, cells: set[tuple[int, int]]) -> list[int]:
+    """Give the apertures in which so many frames of a reference would go that it should go itself, and note them."""
+    ids = set(night.series.frame_id.tolist())
+    found = []
+    for p, aperture in enumerate(night.series.apertures):
+        n = sum(frame_id in ids and aperture_id == aperture.id for frame_id, aperture_id in cells)
+        if night.series.allowed[k, p] and n > _MOST_FRAMES * len(ids):
+            night.costly[k, p] = True
+            found.append(p)
+    return found
+
+
+def _hit(project: Project, night: _Night, k: int, kind: str) -> list[Any]:
+    """Give hits in a source's apertures that count, as rows of `encounter` are given to `_events`."""
+    rows = driver(project.connection).execute(
+        "SELECT h.frame_id, x.aperture_id, sum(h.excess_adu), max(h.x_px), max(h.y_px), x.flux_adu, x.flux_err_adu"
+        " FROM hit h JOIN centroid c ON c.source_id = h.source_id AND c.frame_id = h.frame_id"
+        " JOIN flux x ON x.source_id = h.source_id AND x.frame_id = h.frame_id"
+        " JOIN aperture a ON a.id = x.aperture_id AND a.removed_at IS NULL"
+        " WHERE h.source_id = ? AND h.kind = ?"
+        " AND (h.x_px - c.x_px) * (h.x_px - c.x_px) + (h.y_px - c.y_px) * (h.y_px - c.y_px) < a.radius_px * a.radius_px"
+        " GROUP BY h.frame_id, x.aperture_id ORDER BY h.frame_id, x.aperture_id",
+        (night.series.sources[k].id, kind),
+    )
+    found: list[Any] = []
+    for frame_id, aperture_id, excess, x, y, flux, error in rows:
+        if error and flux and excess > _HIT_LEVEL * error:
+            mag = -2.5 * np.log10(1.0 + excess / max(flux - excess, 0.1 * flux)) if flux > 0 else None
+            found.append((frame_id, aperture_id, "aperture", kind, None, x, y, excess / flux, mag, excess / error, flux))
+    return found
 
 
 def _commands(night: _Night, k: int, cells: set[tuple[int, int]], reason: str) -> list[Command]:
@@ -296,10 +340,12 @@ def _references(night: _Night) -> Iterator[Suggestion]:
 
     series = night.series
     references = series.of("reference")
-    p = len(series.apertures) // 2
-    references = [k for k in references if series.allowed[k].any() and series.allowed[k, p]]
     if len(references) < 2:
         return
+    # In the aperture near the middle in which most of them are left.
+    left = (series.allowed & ~night.costly)[references].sum(axis=0)
+    p = min(range(len(series.apertures)), key=lambda p: (-left[p], abs(p - len(series.apertures) // 2)))
+    references = [k for k in references if series.allowed[k, p] and not night.costly[k, p]]
     whole = night.out.all(axis=(1, 2))  # frames that should go as a whole
     mag = np.where(night.out, np.nan, series.mag)[~whole][:, references, p].T
     err = series.mag_err[~whole][:, references, p].T
