@@ -13,6 +13,7 @@ Floats = NDArray[np.float64]
 REACH_FWHM: Final = 10.0
 _MEASURED_FWHM: Final = 6.0
 _WING_FWHM: Final = (2.0, 5.5)
+_WING_FROM: Final = 2.5
 _POWERS: Final = np.arange(2.5, 9.01, 0.25)
 _WING_SIGMAS: Final = 5.0
 STEP_FWHM: Final = 0.125
@@ -113,9 +114,11 @@ def measure_profile(
     table = np.interp(np.arange(n), np.flatnonzero(known), table[known])
     radii = STEP_FWHM * np.arange(round(REACH_FWHM / STEP_FWHM) + 1)
     wing, raised = _wing(radii[:n], table, np.where(known, error, np.inf))
-    # Behind where it begins the wing is smoother than what was measured; before, the sky that was taken was too high.
-    far = np.where(radii > _WING_FWHM[0], wing(radii), 0.0)
-    table = np.where(radii > 0.5 * sum(_WING_FWHM), far, np.append(table + raised, np.zeros(radii.size - n)))
+    # The wing is smoother than what was measured of it; before it, the sky that was taken was too high.
+    far = wing(radii)
+    table = np.append(table + raised, np.zeros(radii.size - n))
+    if far.any():
+        table = np.where(radii > _WING_FROM, far, np.maximum(table, far[radii > _WING_FROM][0]))
     table = np.minimum.accumulate(np.maximum(table, 0.0))
     table[-1] = 0.0
     return Profile(table, fwhm_px)
