@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from photdb.algorithms.profiles import REACH_FWHM, Profile, part_within
+from photdb.algorithms.profiles import Profile
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.intp]
@@ -53,17 +53,6 @@ def within_reach(x: Floats, y: Floats, star_x: Floats, star_y: Floats, reach_px:
         frames.append(frame + start)
         stars.append(near[star])
     return np.concatenate(frames), np.concatenate(stars)
-
-
-def light_in_circle(
-    profile: Profile, flux_adu: Floats, distance_px: Floats, fwhm_px: Floats, radius_px: float
-) -> Floats:
-    """Give the light of stars (n,) in circles at some distance from them."""
-    light = np.zeros(len(flux_adu))
-    # Beyond the profile's end there is none, and most stars are there.
-    near = distance_px < radius_px + REACH_FWHM * fwhm_px
-    light[near] = flux_adu[near] * part_within(profile, radius_px, distance_px[near], fwhm_px[near])
-    return light
 
 
 def sky_raised(

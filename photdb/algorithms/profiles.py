@@ -23,6 +23,8 @@ _LEAST_SNR: Final = 50.0
 _NEIGHBOUR: Final = 0.03
 #: A star is its profile to about this part of its light at any place.
 _RESIDUE: Final = 0.006
+#: Of the table of light in circles, in FWHM.
+_TABLE_STEP: Final = 0.1
 _WHOLE: Final = 0.99
 
 
@@ -251,35 +253,53 @@ def _filtered(image: NDArray[np.float32], along: Floats) -> NDArray[np.float32]:
     return out
 
 
-def part_within(profile: Profile, radius_px: float, distance_px: Floats, fwhm_px: Floats) -> Floats:
-    """Integrate a star's profile over a circle some distance away.
+@dataclass(frozen=True, slots=True)
+class Circle:
+    """Logarithms of the part of a star's light in a circle, by the circle's radius and the distance, both in FWHM."""
 
-    Parameters
-    ----------
-    profile : Profile
-    radius_px : float
-        Of the circle.
-    distance_px, fwhm_px : array (n,)
-        From its middle to the star, and the star's FWHM.
+    radius_px: float
+    first: float
+    log_part: Floats  # (radii, distances), in steps of 0.1
 
-    Returns
-    -------
-    array (n,)
-        Parts of the star's flux: sums over polar coordinates about the circle's middle (Gauss-Legendre along the
-        radius, evenly spaced along the angle).
+
+def circle(profile: Profile, radius_px: float, fwhm_px: Floats) -> Circle:
+    """Tabulate how much of a star a circle some distance away holds, for the range of FWHM (n,) there is.
+
+    Only distance and radius in units of the FWHM matter. Logarithms, as these are smooth far out, too.
     """
-    finest = 0.3 * float(np.min(fwhm_px, initial=np.inf))
-    if not math.isfinite(finest):
-        return np.zeros(0)
-    nodes, weights = np.polynomial.legendre.leggauss(6 + math.ceil(radius_px / finest))
-    n_angles = 10 + math.ceil(math.pi * radius_px / finest)
-    cosine = np.cos(math.pi * (np.arange(n_angles) + 0.5) / n_angles)[:, None]
-    rho = 0.5 * radius_px * (nodes + 1.0)
-    weights = 0.5 * radius_px * weights * rho * 2.0 * math.pi / n_angles
-    part = np.empty(len(distance_px))
-    for start in range(0, len(part), 2048):
-        these = slice(start, start + 2048)
-        distance = distance_px[these, None, None]
-        square = np.maximum(rho**2 + distance**2 - 2.0 * distance * (rho * cosine), 0.0)
-        part[these] = (profile.at(np.sqrt(square), fwhm_px[these, None, None]) * weights).sum(axis=(1, 2))
+    low, high = radius_px / float(np.max(fwhm_px)), radius_px / float(np.min(fwhm_px))
+    radii = low + _TABLE_STEP * np.arange(2 + math.ceil((high - low) / _TABLE_STEP))
+    distances = _TABLE_STEP * np.arange(2 + math.ceil((radii[-1] + REACH_FWHM) / _TABLE_STEP))
+    parts = np.stack([_integrals(profile, radius, distances) for radius in radii.tolist()])
+    return Circle(radius_px, low, np.log(np.maximum(parts, 1e-30)))
+
+
+def part_within(table: Circle, distance_px: Floats, fwhm_px: Floats) -> Floats:
+    """Give the parts (n,) of stars' light that fall into a circle at some distance from them, by their FWHM."""
+    at_radius = (table.radius_px / fwhm_px - table.first) / _TABLE_STEP
+    at_distance = distance_px / fwhm_px / _TABLE_STEP
+    n_radii, n_distances = table.log_part.shape
+    i = np.clip(at_radius.astype(np.intp), 0, n_radii - 2)
+    j = np.clip(at_distance.astype(np.intp), 0, n_distances - 2)
+    u, v = np.clip(at_radius - i, 0.0, 1.0), np.clip(at_distance - j, 0.0, 1.0)
+    log = table.log_part
+    near = (1.0 - v) * log[i, j] + v * log[i, j + 1]
+    far = (1.0 - v) * log[i + 1, j] + v * log[i + 1, j + 1]
+    part: Floats = np.where(at_distance < n_distances, np.exp((1.0 - u) * near + u * far), 0.0)
     return part
+
+
+def _integrals(profile: Profile, radius: float, distance: Floats) -> Floats:
+    """Integrate the profile over a circle some distances away, all in FWHM.
+
+    Sums over polar coordinates about the circle's middle: Gauss and Legendre along the radius, evenly along the angle.
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(6 + math.ceil(radius / 0.25))
+    n_angles = 10 + math.ceil(math.pi * radius / 0.25)
+    cosine = np.cos(math.pi * (np.arange(n_angles) + 0.5) / n_angles)[:, None]
+    rho = 0.5 * radius * (nodes + 1.0)
+    weights = 0.5 * radius * weights * rho * 2.0 * math.pi / n_angles
+    square = np.maximum(rho**2 + distance[:, None, None] ** 2 - 2.0 * distance[:, None, None] * (rho * cosine), 0.0)
+    height = profile.at(np.sqrt(square) * profile.fwhm_px, profile.fwhm_px) * profile.fwhm_px**2
+    total: Floats = (height * weights).sum(axis=(1, 2))
+    return total

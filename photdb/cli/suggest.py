@@ -76,10 +76,7 @@ def _apply(project: "Project", command: "Command") -> int:
 
     connection = project.connection
     project.record("reject", command.arguments)
-    return reject(
-        connection,
-        frames=frame_ids(connection, command.frames) if command.frames else None,
-        source=None if command.source is None else source_id(connection, command.source),
-        aperture=None if command.aperture is None else aperture_id(connection, command.aperture),
-        reason=command.reason,
-    )
+    frames = frame_ids(connection, command.frames) if command.frames else None
+    source = None if command.source is None else source_id(connection, command.source)
+    apertures: list[int | None] = [aperture_id(connection, text) for text in command.apertures] or [None]
+    return sum(reject(connection, frames=frames, source=source, aperture=a, reason=command.reason) for a in apertures)

@@ -4,16 +4,16 @@ Nothing but what is stored is read. A source is where its track or anchor says, 
 centroids found there: a single centroid is drawn to the very star that is met.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import delete
 
-from photdb.algorithms.encounters import error_mag, light_in_circle, running_median, sky_raised, within_reach
+from photdb.algorithms.encounters import error_mag, running_median, sky_raised, within_reach
 from photdb.algorithms.flags import Flag
-from photdb.algorithms.profiles import REACH_FWHM, Profile, part_within
+from photdb.algorithms.profiles import REACH_FWHM, Circle, Profile, circle, part_within
 from photdb.stages import Plan, stage_named
 from photdb.stages.errors import DEFAULT_FWHM_PX
 from photdb.stages.positions import Expected, expected_positions
@@ -53,6 +53,7 @@ class Surroundings:
     hot_adu: Floats
     apertures: list[Aperture]
     xy_ref: Floats  # (n, sources, 2) where each source is, in the reference frame
+    circles: tuple[Circle, ...] = ()  # of the apertures
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +167,8 @@ def _input(around: Surroundings, k: int, fluxes: Fluxes) -> int:
 def run(project: Project, plan: Plan, session: Session) -> None:
     """Hold sources against the field."""
     around: Surroundings = plan.found
+    circles = tuple(circle(around.profile, a.radius_px, around.fwhm_px) for a in around.apertures)
+    around = replace(around, circles=circles)
     names = [c.name for c in schema.encounter.columns]
     with session.progress("encounters", len(plan.work)) as advance:
         for k, fluxes in plan.work:
@@ -190,14 +193,16 @@ def encounters_of(project: Project, around: Surroundings, k: int, fluxes: Fluxes
         if source.role == "asteroid" and j != k
     ]
     stars = neighbours[0]
-    raised = _raised(around, k, fluxes, stars)
+    # What is always in the ring of a source that stands still changes nothing.
+    raised = _raised(around, k, fluxes, stars) if moving else {}
     for p, aperture in enumerate(around.apertures):
-        own = _own_flux(fluxes.flux[:, p], _light(around, k, stars, aperture.radius_px) if moving else None)
+        own = _own_flux(fluxes.flux[:, p], _light(around, k, stars, p) if moving else None)
         for kind, near in (("star", stars), *(("asteroid", other) for other in neighbours[1:])):
-            light = _pairs_light(around, k, near, aperture.radius_px)
+            light = _pairs_light(around, k, near, p)
             rows += _rows(around, k, p, fluxes, own, "aperture", kind, near, light, varies=moving or kind == "asteroid")
-        ring = -raised[aperture.annulus_inner_px, aperture.annulus_outer_px] * np.pi * aperture.radius_px**2
-        rows += _rows(around, k, p, fluxes, own, "ring", "star", stars, ring, varies=moving)
+        if moving:
+            ring = -raised[aperture.annulus_inner_px, aperture.annulus_outer_px] * np.pi * aperture.radius_px**2
+            rows += _rows(around, k, p, fluxes, own, "ring", "star", stars, ring, varies=True)
         hot, light = _hot(around, k, aperture.radius_px)
         rows += _rows(around, k, p, fluxes, own, "aperture", "hot", hot, light, varies=True)
         for part, flag in (("aperture", Flag.EDGE), ("ring", Flag.RING_EDGE)):
@@ -224,7 +229,9 @@ class Near:
 
 def _stars(around: Surroundings, k: int) -> Near:
     xy = around.xy_ref[:, k]
-    reach = max([a.radius_px for a in around.apertures] + [a.annulus_outer_px - 3 * around.fwhm_px.max() for a in around.apertures])
+    # A ring sees no farther than its rim and three FWHM.
+    rim = max(a.annulus_outer_px for a in around.apertures) - (REACH_FWHM - 3.0) * float(around.fwhm_px.min())
+    reach = max([a.radius_px for a in around.apertures] + [rim])
     far = (reach + REACH_FWHM * around.fwhm_px) / np.where(np.isfinite(around.shifts.scale), around.shifts.scale, 1.0)
     frame, star = within_reach(xy[:, 0], xy[:, 1], around.star_x, around.star_y, far)
     if around.expected.sources[k].role != "asteroid":  # it is one of the field's stars itself
@@ -257,8 +264,7 @@ def _asteroid(project: Project, around: Surroundings, j: int) -> Near:
     """Give an asteroid as something that any source may be near to: distances are of that source, made later."""
     fluxes = read_fluxes(project, around, j)
     middle = len(around.apertures) // 2
-    radius = around.apertures[middle].radius_px
-    part = part_within(around.profile, radius, np.zeros(around.fwhm_px.size), around.fwhm_px)
+    part = part_within(around.circles[middle], np.zeros(around.fwhm_px.size), around.fwhm_px)
     good = (fluxes.flags[:, middle] & int(Flag.NO_POSITION | Flag.SATURATED | Flag.CONTAMINATED | Flag.EDGE)) == 0
     with np.errstate(invalid="ignore", divide="ignore"):
         total = np.where(good, fluxes.flux[:, middle] / part / around.light, np.nan)
@@ -272,16 +278,15 @@ def _asteroid(project: Project, around: Surroundings, j: int) -> Near:
 def _distance(around: Surroundings, k: int, near: Near) -> Floats:
     xy = around.xy_ref[near.frame, k]
     distance: Floats = np.hypot(near.x - xy[:, 0], near.y - xy[:, 1]) * around.shifts.scale[near.frame]
-    return np.where(np.isfinite(distance), distance, np.inf)
+    return np.where(np.isfinite(distance), distance, 1e6)
 
 
-def _pairs_light(around: Surroundings, k: int, near: Near, radius_px: float) -> Floats:
-    fwhm = around.fwhm_px[near.frame]
-    return light_in_circle(around.profile, near.flux, _distance(around, k, near), fwhm, radius_px)
+def _pairs_light(around: Surroundings, k: int, near: Near, p: int) -> Floats:
+    return near.flux * part_within(around.circles[p], _distance(around, k, near), around.fwhm_px[near.frame])
 
 
-def _light(around: Surroundings, k: int, near: Near, radius_px: float) -> Floats:
-    return np.bincount(near.frame, _pairs_light(around, k, near, radius_px), minlength=around.fwhm_px.size)
+def _light(around: Surroundings, k: int, near: Near, p: int) -> Floats:
+    return np.bincount(near.frame, _pairs_light(around, k, near, p), minlength=around.fwhm_px.size)
 
 
 def _own_flux(flux: Floats, light: Floats | None) -> Floats:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from photdb.store.facts import session_number
 from photdb.store.project import Project
 from photdb.wording import count, numbers
 
+if TYPE_CHECKING:
+    from photdb.algorithms.hits import Hits
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -28,8 +31,14 @@ Ints = NDArray[np.int64]
 _CHUNK = 32
 _GROUP = 32
 _S_PER_STAMP = 5e-5
-#: A pixel hit in so many frames is hot.
+#: A pixel hit in so many frames is hot; a place beside the source hit in so many is a faint star there.
 _HOT_FRAMES = 3
+_STAR_FRAMES = 3
+#: It is as hot as ever, within this factor.
+_HOT_LIKE = 2.0
+_STAR = "star"
+#: Hits in more than this part of the sources of one frame, and in more than two, are its images: the mount jumped.
+_MOST_SOURCES = 0.2
 _NO_PROFILE = Flag.NO_POSITION | Flag.CAPTURED | Flag.EDGE | Flag.SATURATED | Flag.NO_SKY | Flag.CONTAMINATED
 
 
@@ -86,9 +95,10 @@ def plan(project: Project, params: dict[str, Any]) -> Plan:
     known = dict(driver(project.connection).execute("SELECT source_id, input FROM hit_input").fetchall())
     sources = _read(project) if apertures else []
     plan.n_units = len(sources)
-    plan.work = [source for source in sources if known.get(source.id) != source.input]
-    if plan.work:
-        plan.reasons.append(f"hits not looked for in {count(len(plan.work), 'source')}")
+    n = sum(known.get(source.id) != source.input for source in sources)
+    if n:
+        plan.work = sources  # all: whether a frame's images are odd is seen by all of them
+        plan.reasons.append(f"hits not looked for in {count(n, 'source')}")
     return plan
 
 
@@ -135,8 +145,12 @@ def run(project: Project, plan: Plan, session: Session) -> None:
     (fwhm,) = read_by_frame(connection, "frame_quality", ["fwhm_px"], frames)
     fwhm = np.where(np.isfinite(fwhm), fwhm, DEFAULT_FWHM_PX)
     gain = session_number(connection, "gain_e_per_adu")
-    hot = set(driver(connection).execute("SELECT x_px, y_px FROM hot_pixel").fetchall())
+    hot = {(x, y): adu for x, y, adu in driver(connection).execute("SELECT x_px, y_px, adu FROM hot_pixel")}
+    exposure = np.where(np.isfinite(frames.exposure_s) & (frames.exposure_s > 0), frames.exposure_s, 1.0)
+    ((n_hot,),) = driver(connection).execute("SELECT n_hot FROM field").fetchall()
+    drifts = n_hot is not None
     names = [c.name for c in schema.hit.columns]
+    found_of: dict[int, list[tuple[Any, ...]]] = {}
     half = int(np.ceil(radius)) + 3
     for start in range(0, len(plan.work), _GROUP):
         group: list[Source] = plan.work[start : start + _GROUP]
@@ -156,18 +170,54 @@ def run(project: Project, plan: Plan, session: Session) -> None:
                 gain_e_per_adu=gain,
             )
             x, y = found.x + x0[found.stamp, k] - half, found.y + y0[found.stamp, k] - half
-            pixel = list(zip(x.tolist(), y.tolist(), strict=True))
-            often = {p for p in set(pixel) if pixel.count(p) >= _HOT_FRAMES} | hot
-            rows = [
-                (source.id, int(frames.id[i]), *p, "hot" if p in often else "cosmic", e, s)
-                for i, p, e, s in zip(
-                    found.stamp.tolist(), pixel, found.excess_adu.tolist(), found.sigmas.tolist(), strict=True
-                )
-            ]
-            with project.transaction():
-                connection.execute(delete(schema.hit).where(schema.hit.c.source_id == source.id))
-                replace_rows(connection, "hit", names, rows)
-                replace_rows(connection, "hit_input", ("source_id", "input"), [(source.id, source.input)])
+            found_of[source.id] = _rows(source, frames.id, found, x, y, hot, exposure / np.median(exposure), drifts=drifts)
+    _drop_odd_frames(found_of, len(plan.work))
+    with project.transaction():
+        for source in plan.work:
+            connection.execute(delete(schema.hit).where(schema.hit.c.source_id == source.id))
+            replace_rows(connection, "hit", names, found_of[source.id])
+            replace_rows(connection, "hit_input", ("source_id", "input"), [(source.id, source.input)])
+
+
+def _rows(
+    source: Source,
+    frame_id: Ints,
+    found: "Hits",
+    x: Ints,
+    y: Ints,
+    hot: dict[tuple[int, int], float],
+    exposures: Floats,
+    *,
+    drifts: bool,
+) -> list[tuple[Any, ...]]:
+    """Tell hot pixels from cosmic rays, and from what comes again beside the source: a faint star."""
+    pixel = list(zip(x.tolist(), y.tolist(), strict=True))
+    excess = (found.excess_adu / exposures[found.stamp]).tolist()
+    seen: dict[tuple[int, int], list[float]] = {}
+    for p, adu in zip(pixel, excess, strict=True):
+        seen.setdefault(p, []).append(adu)
+    if drifts:
+        hot = {p: float(np.median(v)) for p, v in seen.items() if len(v) >= _HOT_FRAMES} | hot
+    dx, dy = x - source.x_px[found.stamp], y - source.y_px[found.stamp]
+    rows = []
+    for n, (i, p) in enumerate(zip(found.stamp.tolist(), pixel, strict=True)):
+        is_hot = p in hot and 1.0 / _HOT_LIKE < excess[n] / hot[p] < _HOT_LIKE
+        again = found.stamp[np.hypot(dx - dx[n], dy - dy[n]) < 1.0]
+        kind = "hot" if is_hot else "cosmic" if np.unique(again).size < _STAR_FRAMES else _STAR
+        rows.append((source.id, int(frame_id[i]), *p, kind, float(found.excess_adu[n]), float(found.sigmas[n])))
+    return rows
+
+
+def _drop_odd_frames(found_of: dict[int, list[tuple[Any, ...]]], n_sources: int) -> None:
+    """Take out faint stars, and cosmic rays of frames in which many sources have some: their images are others."""
+    sources: dict[int, set[int]] = {}
+    for rows in found_of.values():
+        for row in rows:
+            if row[4] != "hot":
+                sources.setdefault(row[1], set()).add(row[0])
+    odd = {f for f, hit in sources.items() if len(hit) > max(2, _MOST_SOURCES * n_sources)}
+    for rows in found_of.values():
+        rows[:] = [row for row in rows if row[4] == "hot" or (row[4] == "cosmic" and row[1] not in odd)]
 
 
 def _stamps(

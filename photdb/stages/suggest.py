@@ -35,7 +35,7 @@ class Command:
 
     frames: tuple[int, ...]  # by number; empty: a source as a whole
     source: str | None
-    aperture: str | None
+    apertures: tuple[str, ...]  # empty: all
     reason: str
 
     @property
@@ -46,8 +46,8 @@ class Command:
             words.append(self.source or "")
         elif self.source is not None:
             words += ["--source", self.source]
-        if self.aperture is not None:
-            words += ["--aperture", self.aperture]
+        for aperture in self.apertures:
+            words += ["--aperture", aperture]
         return [*words, "--reason", self.reason]
 
 
@@ -169,7 +169,7 @@ def _frame_suggestion(night: _Night, which: Bools, what: str, detail: Any) -> Su
     new = [int(i) for i in np.flatnonzero(which & frames.accepted) if not night.settled(int(frames.id[i]), None, None)]
     if not new:
         return None
-    command = Command(tuple(frames.number[new].tolist()), None, None, what)
+    command = Command(tuple(frames.number[new].tolist()), None, (), what)
     return Suggestion("frames", what, [f"{numbers(frames.number[new].tolist())}: {detail(new)}"], [command])
 
 
@@ -211,7 +211,7 @@ def _met(project: Project, night: _Night, k: int, level: float) -> Iterator[Sugg
         for p in dear:
             if not night.settled(None, source.id, series.apertures[p].id):
                 many = f"{what} in {sum(c[1] == series.apertures[p].id for c in cells)} frames"
-                commands.append(Command((), source.label, str(series.apertures[p]), many))
+                commands.append(Command((), source.label, (str(series.apertures[p]),), many))
         if commands:
             yield Suggestion(source.label, what, _events(night, list(cells.values()), kind), commands)
 
@@ -249,7 +249,7 @@ def _hit(project: Project, night: _Night, k: int, kind: str) -> list[Any]:
 
 
 def _commands(night: _Night, k: int, cells: set[tuple[int, int]], reason: str) -> list[Command]:
-    """Make commands of cells (frame, aperture) of a source: one for all apertures, and one for each that has more."""
+    """Make commands of cells (frame, aperture) of a source: frames that go in the same apertures together."""
     source, series = night.series.sources[k], night.series
     place = {frame_id: i for i, frame_id in enumerate(series.frame_id.tolist())}
     wanted = [p for p in range(len(series.apertures)) if series.allowed[k, p]]
@@ -257,22 +257,19 @@ def _commands(night: _Night, k: int, cells: set[tuple[int, int]], reason: str) -
     for frame_id, aperture_id in cells:
         if frame_id in place and not night.out[place[frame_id]].all():  # else it goes as a whole
             by_frame.setdefault(frame_id, []).append(aperture_id)
-    everywhere: list[int] = []
-    somewhere: dict[int, list[int]] = {}
+    together: dict[tuple[int, ...], list[int]] = {}  # frames by the apertures in which they are to go
     for frame_id, apertures in sorted(by_frame.items(), key=lambda item: place[item[0]]):
         here = [p for p in wanted if series.apertures[p].id in apertures]
         night.out[place[frame_id], k, here] = True
         if night.settled(frame_id, source.id, None):
             continue
         here = [p for p in here if not night.settled(frame_id, source.id, series.apertures[p].id)]
-        if len(here) == len(wanted):
-            everywhere.append(night.number(frame_id))
-        else:
-            for p in here:
-                somewhere.setdefault(p, []).append(night.number(frame_id))
-    commands = [Command(tuple(everywhere), source.label, None, reason)] if everywhere else []
-    for p in sorted(somewhere):
-        commands.append(Command(tuple(somewhere[p]), source.label, str(series.apertures[p]), reason))
+        if here:
+            together.setdefault(tuple(here), []).append(night.number(frame_id))
+    commands = []
+    for here, frames in sorted(together.items(), key=lambda item: (-len(item[0]), item[0])):
+        names = () if len(here) == len(wanted) else tuple(str(series.apertures[p]) for p in here)
+        commands.append(Command(tuple(frames), source.label, names, reason))
     return commands
 
 
@@ -356,7 +353,7 @@ def _references(night: _Night) -> Iterator[Suggestion]:
         if advice.remove:
             if night.settled(None, source.id, None):
                 continue
-            command = Command((), source.label, None, advice.reason)
+            command = Command((), source.label, (), advice.reason)
             yield Suggestion(source.label, advice.reason, [], [command])
         elif advice.frames:
             cells = {(int(ids[i]), a.id) for i in advice.frames for a in series.apertures}
