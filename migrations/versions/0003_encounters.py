@@ -109,6 +109,30 @@ CREATE TABLE hit (
 )
  WITHOUT ROWID
     """,
+    """
+CREATE TABLE correction_input (
+    source_id INTEGER NOT NULL,
+    input INTEGER NOT NULL,
+    PRIMARY KEY (source_id),
+    FOREIGN KEY(source_id) REFERENCES source (id) ON DELETE CASCADE
+)
+    """,
+    """
+CREATE TABLE correction (
+    source_id INTEGER NOT NULL,
+    frame_id INTEGER NOT NULL,
+    aperture_id INTEGER NOT NULL,
+    flux_adu FLOAT,
+    flux_err_adu FLOAT,
+    removed_adu FLOAT,
+    flags INTEGER NOT NULL,
+    PRIMARY KEY (source_id, frame_id, aperture_id),
+    FOREIGN KEY(source_id) REFERENCES source (id) ON DELETE CASCADE,
+    FOREIGN KEY(frame_id) REFERENCES frame (id) ON DELETE CASCADE,
+    FOREIGN KEY(aperture_id) REFERENCES aperture (id) ON DELETE CASCADE
+)
+ WITHOUT ROWID
+    """,
 )
 
 

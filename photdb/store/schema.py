@@ -432,6 +432,20 @@ hit = Table(
     Column("sigmas", Float, nullable=False),
     sqlite_with_rowid=False,
 )
+# Fluxes in place of those measured, as far as the user asked for it; owned by `measure`.
+correction_input = Table(
+    "correction_input", metadata, _ref("source_id", key=True), Column("input", Integer, nullable=False)
+)
+correction = Table(
+    "correction",
+    metadata,
+    *(_ref(name, key=True) for name in ("source_id", "frame_id", "aperture_id")),
+    Column("flux_adu", Float),
+    Column("flux_err_adu", Float),
+    Column("removed_adu", Float),  # light of stars, and of hits
+    Column("flags", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
 
 # --- logs -------------------------------------------------------------------------------------------------------------
 history = Table(
