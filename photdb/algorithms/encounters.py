@@ -76,8 +76,8 @@ def sky_raised(
     Notes
     -----
     A pixel moves the median of n normal ones of scatter σ by σ √(π/2) sign(z) / n (the median's influence function;
-    Hampel et al. 1986, Robust Statistics, section 2.1). Of a pixel raised by c the sign is positive with the probability
-    Φ(c/σ), and it is left out if it is beyond 3 σ: on average √(π/2) σ / n (2 Φ(c/σ) − 1) Φ(3 − c/σ).
+    Hampel et al. 1986, Robust Statistics, section 2.1). Of a pixel raised by c the sign is positive with a
+    probability of Φ(c/σ), and it is left out beyond 3 σ: on average √(π/2) σ / n (2 Φ(c/σ) − 1) Φ(3 − c/σ).
     """
     from scipy.special import ndtr
 

@@ -13,8 +13,8 @@ _SIGMAS: Final = 6.0
 _BESIDE_SIGMAS: Final = 3.0
 #: The median of its neighbours is below this part of it: a star's is a half or more.
 _SHARP: Final = 0.25
-#: More pixels are no hit, but something else; so are hits where the source is not itself over such a part of its pixels:
-#: something as broad as a star is beside it.
+#: More pixels are no hit, but something else; so are hits where the source is not itself over such a part of its
+#: pixels: something as broad as a star is beside it.
 _MOST_PIXELS: Final = 25
 _MOST_UNLIKE: Final = 0.15
 #: A profile is good to this part of itself, and its place to this much.
@@ -77,7 +77,9 @@ def expected_stamps(
     profile = np.exp(-4.0 * np.log(2.0) * (_STEP_FWHM * np.arange(201)) ** 2)
     for _ in range(3):
         shape = np.interp(radius / _STEP_FWHM, np.arange(201), profile)
-        light = np.array([_weighted_median(a[c] / s[c], w[c]) for a, s, c, w in zip(above, shape, core, weight, strict=True)])
+        light = np.array(
+            [_weighted_median(a[c] / s[c], w[c]) for a, s, c, w in zip(above, shape, core, weight, strict=True)]
+        )
         light = np.where(light > 0, light, np.nan)
         good = usable & np.isfinite(light)
         if good.sum() < _FEWEST:
@@ -136,10 +138,10 @@ def find_hits(
 ) -> Hits:
     """Find hits among the pixels of one source over the night.
 
-    A hit exceeds what the source's own profile lets expect by 6 σ; σ² is the CCD's variance there (photons, sky and read
-    noise) or the scatter about the profile, whichever is larger: where pixels sample a sharp core, the profile is
-    only good to some per cent. The median of its eight neighbours is less than a quarter of it, which no star's is; then
-    neighbours above 3 σ belong to it.
+    A hit exceeds what the source's own profile lets expect by 6 σ; σ² is the CCD's variance there (photons, sky and
+    read noise) or the scatter about the profile, whichever is larger: where pixels sample a sharp core, the profile is
+    only good to some per cent. The median of its eight neighbours is less than a quarter of it, which no star's is;
+    then neighbours above 3 σ belong to it.
 
     Parameters
     ----------

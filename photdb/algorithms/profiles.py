@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-#: The profile is tabulated to so many FWHM, in steps of so many; it is measured to this many, and goes on as a power law.
+#: The profile is tabulated to so many FWHM, in steps of so many; it is measured to this many, and goes on as a power
+#: law.
 REACH_FWHM: Final = 10.0
 _MEASURED_FWHM: Final = 6.0
 _WING_FWHM: Final = (2.0, 5.5)
@@ -87,7 +88,7 @@ def measure_profile(
             break
     if not chosen:
         return gaussian_profile(fwhm_px)
-    radii, values = [], []
+    apart, values = [], []
     for k in chosen:
         x0, y0 = round(float(x[k])), round(float(y[k]))
         part = image[y0 - half : y0 + half + 1, x0 - half : x0 + half + 1].astype(np.float64)
@@ -96,9 +97,9 @@ def measure_profile(
         ring = part[(radius > 0.85 * reach) & (radius <= reach) & np.isfinite(part)]
         sky = float(np.median(ring)) if ring.size else 0.0
         use = (radius <= reach) & np.isfinite(part)
-        radii.append(radius[use] / (STEP_FWHM * fwhm_px))
+        apart.append(radius[use] / (STEP_FWHM * fwhm_px))
         values.append((part[use] - sky) / flux_adu[k])
-    radius, value = np.concatenate(radii), np.concatenate(values)
+    radius, value = np.concatenate(apart), np.concatenate(values)
     n = round(_MEASURED_FWHM / STEP_FWHM) + 1
     order = np.argsort(radius, kind="stable")
     radius, value = radius[order], value[order]
@@ -161,8 +162,8 @@ def remaining_stars(
     """Find the light that is left when the stars that are known (n,) are subtracted: in the wings of brighter ones.
 
     A matched filter of the profile's width is laid over what is left; its maxima are stars where they exceed the sky's
-    scatter, and what the profile may miss of known stars' light there, `n_sigmas` times. That is repeated without these: what
-    detection takes for no star, as two overlap, is then taken for the two.
+    scatter, and what the profile may miss of known stars' light there, `n_sigmas` times. That is repeated without
+    these: what detection takes for no star, as two overlap, is then taken for the two.
 
     Parameters
     ----------
@@ -216,7 +217,7 @@ def remaining_stars(
         new = np.stack([*place, top / unit])
         found.append(new)
         added = np.zeros_like(model)
-        _add(added, *new, profile)
+        _add(added, new[0], new[1], new[2], profile)
         rest -= added
         model += added
     if not found:

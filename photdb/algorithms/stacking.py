@@ -46,9 +46,7 @@ class Placed:
     y0: float
 
 
-def choose_frames(
-    light: Floats, fwhm_px: Floats, sky_adu: Floats, usable: Bools, *, most: int
-) -> NDArray[np.intp]:
+def choose_frames(light: Floats, fwhm_px: Floats, sky_adu: Floats, usable: Bools, *, most: int) -> NDArray[np.intp]:
     """Choose the frames of a stack: evenly through the night, among those with usual stars and sky.
 
     Parameters
@@ -79,7 +77,15 @@ def choose_frames(
 
 
 def placed(
-    *, dx_px: float, dy_px: float, rotation_deg: float, scale: float, width_px: int, height_px: int, x_px: int, y_px: int
+    *,
+    dx_px: float,
+    dy_px: float,
+    rotation_deg: float,
+    scale: float,
+    width_px: int,
+    height_px: int,
+    x_px: int,
+    y_px: int,
 ) -> Placed:
     """Say where an image whose first pixel is (x_px, y_px) of the reference frame lies in a frame, by its shift."""
     a, b = scale * math.cos(math.radians(rotation_deg)), scale * math.sin(math.radians(rotation_deg))
@@ -151,9 +157,9 @@ def stars_drift(x_px: Floats, y_px: Floats, fwhm_px: float) -> bool:
 def hot_pixels(images: Singles) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
     """Find the hot pixels of a detector in low quantiles of frames whose stars drift, less their sky (see `dark`).
 
-    A hot pixel stands 7 σ above the median of the 24 pixels around it (σ: the image's scatter), and 1.5 times as high
-    as the third highest of these, and at least half as high in the lower of the quantiles. Two or three hot ones side by side are found too; what is left of a star, wherever
-    stars linger, is as broad as a star.
+    A hot pixel stands 7 σ above the median of the 24 pixels around it (σ: the image's scatter), 1.5 times as high as
+    the third highest of these, and at least half as high in the lower of the quantiles. Two or three hot ones side by
+    side are found too; what is left of a star, wherever stars linger, is as broad as a star.
 
     Parameters
     ----------

@@ -133,12 +133,14 @@ def outliers(t_d: Floats, mag: Floats, err: Floats) -> Bools:
 
 
 def _sigmas(t: Floats, mag: Floats, err: Floats) -> Floats:
-    """Give how many errors points (n, p) are off their neighbours' parabola, the curve's own scatter being one or more."""
+    """Give how many errors points (n, p) are off their neighbours' parabola; the curve's own scatter is one or more."""
     of = smoother(t)
     free = of.row_norm2[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
         sigmas = np.where(free > _LEAST_FREE, of.residual(mag.T).T / (err * np.sqrt(free)), 0.0)
-    scatter = 1.4826 * np.median(np.abs(sigmas[free[:, 0] > _LEAST_FREE]), axis=0) if (free > _LEAST_FREE).any() else 1.0
+    scatter = (
+        1.4826 * np.median(np.abs(sigmas[free[:, 0] > _LEAST_FREE]), axis=0) if (free > _LEAST_FREE).any() else 1.0
+    )
     return sigmas / np.maximum(1.0, scatter)
 
 

@@ -31,8 +31,8 @@ Spec = tuple[float, float, float]
 @click.option(
     "--hits",
     type=click.Choice(["keep", "flag", "mend", "reject"]),
-    help="Cosmic rays and hot pixels in apertures: keep them, flag them, put the source's own profile in their place, or"
-    " leave the measurement out.  [default: keep]",
+    help="Cosmic rays and hot pixels in apertures: keep them, flag them, put the source's own profile in their place,"
+    " or leave the measurement out.  [default: keep]",
 )
 @click.option(
     "--remove-stars/--keep-stars",
@@ -100,8 +100,9 @@ def measure_command(
         for row in flagged:
             click.echo(f"{row.source}: {row.name} in {count(row.n, 'accepted frame')}")
         corrected = project.connection.exec_driver_sql(
-            "SELECT s.label, g.name, count(DISTINCT c.frame_id) AS n FROM correction c JOIN source s ON s.id = c.source_id"
-            " JOIN flag g ON c.flags & g.bit AND g.name IN ('HIT', 'MENDED', 'STAR_REMOVED', 'HIT_REJECTED')"
+            "SELECT s.label, g.name, count(DISTINCT c.frame_id) AS n FROM correction c"
+            " JOIN source s ON s.id = c.source_id JOIN flag g ON c.flags & g.bit"
+            " AND g.name IN ('HIT', 'MENDED', 'STAR_REMOVED', 'HIT_REJECTED')"
             " GROUP BY s.id, g.name ORDER BY s.id"
         ).all()
         for row in corrected:

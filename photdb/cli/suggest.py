@@ -9,7 +9,7 @@ from photdb.cli.common import Console, console_options, number, say_unknown_gain
 from photdb.wording import count
 
 if TYPE_CHECKING:
-    from photdb.stages.suggest import Command
+    from photdb.stages.suggestion import Command
     from photdb.store.project import Project
 
 

@@ -1,7 +1,6 @@
 """Stage `encounters`: for each source, in which frames stars, asteroids, hot pixels and edges come within reach.
 
-Nothing but what is stored is read. A source is where its track or anchor says, moved by the running median of what
-centroids found there: a single centroid is drawn to the very star that is met.
+Nothing but what is stored is read.
 """
 
 from dataclasses import dataclass, replace
@@ -13,58 +12,23 @@ from sqlalchemy import delete
 
 from photdb.algorithms.encounters import error_mag, running_median, sky_raised, within_reach
 from photdb.algorithms.flags import Flag
-from photdb.algorithms.profiles import REACH_FWHM, Circle, Profile, circle, part_within
+from photdb.algorithms.profiles import REACH_FWHM, circle, part_within
 from photdb.stages import Plan, stage_named
-from photdb.stages.errors import DEFAULT_FWHM_PX
-from photdb.stages.positions import Expected, expected_positions
 from photdb.stages.runner import Session
-from photdb.stages.shifts import Shifts, read_shifts
+from photdb.stages.surroundings import Fluxes, Surroundings, read_fluxes, read_surroundings
 from photdb.store import schema
-from photdb.store.arrays import Aperture, columns, read_apertures, read_by_frame, read_cube, replace_rows
+from photdb.store.arrays import replace_rows
 from photdb.store.connection import driver
 from photdb.store.currency import digest
 from photdb.store.project import Project
 from photdb.wording import count
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 #: Light below this part of a flux's error is not kept.
 LEAST_LEVEL = 0.1
-#: Frames of the running medians of offsets and of fluxes.
+#: Frames of the running median of fluxes.
 _SMOOTH = 15
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What all sources are held against; arrays are by frame, (n,), or by what they are named after."""
-
-    input: int
-    expected: Expected
-    shifts: Shifts
-    fwhm_px: Floats
-    light: Floats  # of the stars, in units of the reference frame's
-    star_x: Floats  # in the reference frame
-    star_y: Floats
-    star_flux: Floats
-    profile: Profile
-    hot_x: Floats  # on the detector
-    hot_y: Floats
-    hot_adu: Floats
-    apertures: list[Aperture]
-    xy_ref: Floats  # (n, sources, 2) where each source is, in the reference frame
-    circles: tuple[Circle, ...] = ()  # of the apertures
-
-
-@dataclass(frozen=True, slots=True)
-class Fluxes:
-    """What was measured of one source, (n, apertures)."""
-
-    flux: Floats
-    error: Floats
-    sky_scatter: Floats
-    n_sky: Floats
-    flags: Ints
 
 
 def plan(project: Project, params: dict[str, Any]) -> Plan:
@@ -83,70 +47,6 @@ def plan(project: Project, params: dict[str, Any]) -> Plan:
     if plan.work:
         plan.reasons.append(f"{count(len(plan.work), 'source')} not held against the field")
     return plan
-
-
-def read_surroundings(project: Project) -> Surroundings:
-    """Read stars, hot pixels and the places of sources."""
-    connection = project.connection
-    expected = expected_positions(project)
-    frames = expected.frames
-    shifts = read_shifts(connection, frames)
-    (fwhm,) = read_by_frame(connection, "frame_quality", ["fwhm_px"], frames)
-    (light,) = read_by_frame(connection, "field_frame", ["light"], frames)
-    stars = columns(connection, "SELECT x_px, y_px, flux_adu FROM field_star ORDER BY rank", "fff")
-    radius, per_px2 = columns(connection, "SELECT radius_px, per_px2 FROM field_profile ORDER BY step", "ff")
-    hot = columns(connection, "SELECT x_px, y_px, adu FROM hot_pixel", "fff")
-    ((field_input, field_fwhm),) = driver(connection).execute("SELECT input, fwhm_px FROM field").fetchall()
-    return Surroundings(
-        field_input,
-        expected,
-        shifts,
-        np.where(np.isfinite(fwhm), fwhm, DEFAULT_FWHM_PX),
-        light,
-        *stars,
-        Profile(per_px2, field_fwhm),
-        *hot,
-        read_apertures(connection),
-        _places(project, expected, shifts),
-    )
-
-
-def _places(project: Project, expected: Expected, shifts: Shifts) -> Floats:
-    """Give where sources are in the reference frame, (n_frames, n_sources, 2)."""
-    shape = expected.xy_px.shape
-    found = np.full(shape, np.nan)
-    bad = int(Flag.NO_POSITION | Flag.NO_PEAK | Flag.FIT_FAILED | Flag.CAPTURED)
-    frame, source, x, y = columns(
-        project.connection,
-        f"SELECT frame_id, source_id, x_px, y_px FROM centroid WHERE flags & {bad} = 0",  # noqa: S608 - a number
-        "iiff",
-    )
-    place = {frame_id: i for i, frame_id in enumerate(expected.frames.id.tolist())}
-    column = {s.id: k for k, s in enumerate(expected.sources)}
-    here = np.array([s in column for s in source.tolist()], bool)
-    i = np.array([place[f] for f in frame[here].tolist()], np.intp)
-    k = np.array([column[s] for s in source[here].tolist()], np.intp)
-    found[i, k] = np.stack([x, y], axis=1)[here]
-    track, measured = shifts.to_reference(expected.xy_px), shifts.to_reference(found)
-    offset = measured - track
-    for k in range(shape[1]):
-        for axis in (0, 1):
-            track[:, k, axis] += np.nan_to_num(running_median(offset[:, k, axis], _SMOOTH))
-    return track
-
-
-def read_fluxes(project: Project, around: Surroundings, k: int) -> Fluxes:
-    """Read what was measured of a source."""
-    names = ("flux_adu", "flux_err_adu", "sky_scatter_adu", "n_sky", "flags")
-    cubes = read_cube(
-        project.connection,
-        names,
-        frame_ids=around.expected.frames.id,
-        source_ids=[around.expected.sources[k].id],
-        aperture_ids=[a.id for a in around.apertures],
-    )
-    flux, error, scatter, n_sky, flags = (cube[:, 0] for cube in cubes)
-    return Fluxes(flux, error, scatter, n_sky, np.nan_to_num(flags).astype(np.int64))
 
 
 def _input(around: Surroundings, k: int, fluxes: Fluxes) -> int:
@@ -286,11 +186,12 @@ def _pairs_light(around: Surroundings, k: int, near: Near, p: int) -> Floats:
 
 
 def _light(around: Surroundings, k: int, near: Near, p: int) -> Floats:
-    return np.bincount(near.frame, _pairs_light(around, k, near, p), minlength=around.fwhm_px.size)
+    light: Floats = 1.0 * np.bincount(near.frame, _pairs_light(around, k, near, p), minlength=around.fwhm_px.size)
+    return light
 
 
 def _own_flux(flux: Floats, light: Floats | None) -> Floats:
-    """Give a source's own flux: what was measured, less the light of others, and the running median where that fails."""
+    """Give a source's own flux: what was measured, less the light of others; where that fails the running median."""
     own = flux - (0.0 if light is None else light)
     usual = running_median(own, _SMOOTH)
     return np.where((own > 0.3 * usual) & np.isfinite(own), own, usual)
@@ -347,7 +248,7 @@ def _rows(
 ) -> list[tuple[Any, ...]]:
     """Give the rows of one kind in one aperture or ring: frames where its light counts, each with the worst of them."""
     n = own.size
-    total = np.bincount(near.frame, light, minlength=n)
+    total: Floats = 1.0 * np.bincount(near.frame, light, minlength=n)
     matters = np.abs(total) > LEAST_LEVEL * fluxes.error[:, p]  # false for NaN
     if not matters.any():
         return []
@@ -360,7 +261,11 @@ def _rows(
     at = np.flatnonzero(matters)
     distance = near.distance_px if kind != "asteroid" else _distance(around, k, near)
     w = worst[at]
-    source, ids, aperture = around.expected.sources[k].id, around.expected.frames.id[at].tolist(), around.apertures[p].id
+    source, ids, aperture = (
+        around.expected.sources[k].id,
+        around.expected.frames.id[at].tolist(),
+        around.apertures[p].id,
+    )
     values = (near.x[w], near.y[w], distance[w], total[at], total[at] / own[at], error[at])
     return [
         (source, i, aperture, part, kind, near.name[j], *rest)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import delete
 
+from photdb.algorithms.background import Background
 from photdb.stages import Plan, stage_named
 from photdb.stages.positions import Expected, expected_positions
 from photdb.stages.runner import Session
@@ -42,6 +43,7 @@ _MASK_FWHM = 3.0
 #: The stack covers all its frames, unless these lie so far apart that it would be this many times a frame's size.
 _MOST_AREA = 4.0
 _S_PER_MPX = 0.02
+_S_PER_SKY_MPX = 0.003
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +188,15 @@ def run(project: Project, plan: Plan, session: Session) -> None:
     with project.transaction() as connection:
         for table in (schema.field, schema.field_frame, schema.field_star, schema.field_profile, schema.hot_pixel):
             connection.execute(delete(table))
-        row = (1, state.input, stacked.n_frames, fwhm, sky.background_scatter_adu, drift_px, len(hot) if drifts else None)
+        row = (
+            1,
+            state.input,
+            stacked.n_frames,
+            fwhm,
+            sky.background_scatter_adu,
+            drift_px,
+            len(hot) if drifts else None,
+        )
         names = [c.name for c in schema.field.columns]
         replace_rows(connection, "field", names, [(*row, message)])
         chosen = np.isin(np.arange(state.light.size), state.chosen).astype(np.int64)
@@ -233,24 +243,24 @@ def _stacked(
     paths = [project.frame_folder / files[ids[i]][0] for i in chosen]
     seen = [(files[ids[i]][1], files[ids[i]][2]) for i in chosen]
     size_mpx = shifts.width_px * shifts.height_px / 1e6
-    skies = []
-    tasks = [SkyTask((path,), (known,)) for path, known in zip(paths, seen, strict=True)]
+    skies: list[Background | str] = []
+    tasks = [SkyTask((path,), (file,)) for path, file in zip(paths, seen, strict=True)]
     with session.progress("field", len(tasks)) as advance:
-        for found in session.workers.run(sky_maps, tasks, estimate_s=len(tasks) * size_mpx * 0.003):
+        for found in session.workers.run(sky_maps, tasks, estimate_s=len(tasks) * size_mpx * _S_PER_SKY_MPX):
             skies += found
             advance(1)
     lost = [i for i, sky in zip(chosen, skies, strict=True) if isinstance(sky, str)]
     if lost:
         which = numbers(state.frames.number[lost].tolist())
         session.problems.append(f"frame {which} cannot be stacked ({next(s for s in skies if isinstance(s, str))})")
-    kept = [j for j, sky in enumerate(skies) if not isinstance(sky, str)]
+    known = {j: sky for j, sky in enumerate(skies) if not isinstance(sky, str)}
     exposure = state.frames.exposure_s[state.chosen]
     usual = np.nanmedian(exposure) if np.isfinite(exposure).any() else 1.0
     tracks = _tracks(state.expected)
     everything = tuple(
         Strip(
             path=paths[j],
-            sky=skies[j],
+            sky=sky,
             place=placed(
                 dx_px=float(shifts.dx_px[chosen[j]]),
                 dy_px=float(shifts.dy_px[chosen[j]]),
@@ -266,9 +276,9 @@ def _stacked(
             mask=shifts.of([chosen[j]]).to_reference(tracks[[chosen[j]]])[0] - first,
             mask_px=_MASK_FWHM * float(state.fwhm_px[chosen[j]]),
         )
-        for j in kept
+        for j, sky in known.items()
     )
-    estimate = len(kept) * size_mpx * _S_PER_MPX
+    estimate = len(known) * size_mpx * _S_PER_MPX
     nowhere = (np.empty(0, np.intp), np.empty(0, np.intp))
 
     def strips(height: int, width: int, hot: Any, *, detector: bool) -> list[Any]:
@@ -278,7 +288,7 @@ def _stacked(
 
     hot = (*nowhere, np.empty(0))
     if detector:  # before the stack: where the field lingers, a hot pixel would be a star in it
-        found = strips(shifts.height_px, shifts.width_px, nowhere, detector=True)
-        hot = hot_pixels(np.concatenate([image for image, _ in found], axis=1))
-    found = strips(*shape, hot[:2], detector=False)
-    return Stacked(np.concatenate([i for i, _ in found]), np.concatenate([n for _, n in found]), hot, len(kept))
+        images = [image for image, _ in strips(shifts.height_px, shifts.width_px, nowhere, detector=True)]
+        hot = hot_pixels(np.concatenate(images, axis=1))
+    parts = strips(*shape, hot[:2], detector=False)
+    return Stacked(np.concatenate([i for i, _ in parts]), np.concatenate([n for _, n in parts]), hot, len(known))

@@ -1,4 +1,4 @@
-"""Stage `hits`: cosmic rays and hot pixels in the apertures of sources, against each source's profile over the night."""
+"""Stage `hits`: cosmic rays and hot pixels in sources' apertures, against each source's profile over the night."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,15 @@ from photdb.stages import Plan, stage_named
 from photdb.stages.errors import DEFAULT_FWHM_PX
 from photdb.stages.runner import Session
 from photdb.store import schema
-from photdb.store.arrays import columns, read_apertures, read_by_frame, read_cube, read_frames, read_sources, replace_rows
+from photdb.store.arrays import (
+    columns,
+    read_apertures,
+    read_by_frame,
+    read_cube,
+    read_frames,
+    read_sources,
+    replace_rows,
+)
 from photdb.store.connection import driver
 from photdb.store.currency import digest
 from photdb.store.facts import session_number
@@ -131,7 +139,9 @@ def _read(project: Project) -> list[Source]:
         sky, scatter, flags = (cube[:, k, 0] for cube in cubes)
         made_from = (content, fwhm, xy[:, k], sky, scatter, flags, radius, gain, field_input)
         input_ = digest(stage_named("hits").version, *made_from)
-        out.append(Source(source_id, xy[:, k, 0], xy[:, k, 1], sky, scatter, np.nan_to_num(flags).astype(np.int64), input_))
+        out.append(
+            Source(source_id, xy[:, k, 0], xy[:, k, 1], sky, scatter, np.nan_to_num(flags).astype(np.int64), input_)
+        )
     return out
 
 
@@ -170,7 +180,9 @@ def run(project: Project, plan: Plan, session: Session) -> None:
                 gain_e_per_adu=gain,
             )
             x, y = found.x + x0[found.stamp, k] - half, found.y + y0[found.stamp, k] - half
-            found_of[source.id] = _rows(source, frames.id, found, x, y, hot, exposure / np.median(exposure), drifts=drifts)
+            found_of[source.id] = _rows(
+                source, frames.id, found, x, y, hot, exposure / np.median(exposure), drifts=drifts
+            )
     _drop_odd_frames(found_of, len(plan.work))
     with project.transaction():
         for source in plan.work:
@@ -247,7 +259,9 @@ def _stamps(
     estimate = there.size * len(group) * _S_PER_STAMP
     lost: dict[int, str] = {}
     with session.progress("hits", int(there.size)) as advance:
-        for chunk, (cut, unread) in zip(chunks, session.workers.run(cut_stamps, tasks, estimate_s=estimate), strict=True):
+        for chunk, (cut, unread) in zip(
+            chunks, session.workers.run(cut_stamps, tasks, estimate_s=estimate), strict=True
+        ):
             stamps[chunk] = cut
             lost.update({int(i): reason for i, reason in zip(chunk, unread, strict=True) if reason is not None})
             advance(chunk.size)

@@ -2,7 +2,9 @@
 
 The aperture is laid over the place of the crossing, where the asteroid's track says it is, in other frames of like
 seeing; with its ring. What it holds there, scaled by the light of all stars, is what the asteroid's flux has too much:
-every star near, seen with the same profile, and what stars in the ring did to the sky.
+every star near, seen with the same profile, and what stars in the ring did to the sky. Where that is known less well
+than to a twentieth (faint stars; places that no frame of like seeing shows), the stars' fluxes in the stack of the
+field, where the asteroid is left out, are taken instead, with the stack's profile stretched to the frame's seeing.
 """
 
 from typing import Any
@@ -12,26 +14,29 @@ from numpy.typing import NDArray
 
 from photdb.algorithms.flags import Flag
 from photdb.algorithms.profiles import circle, part_within
+from photdb.algorithms.suspicion import median_of_known
 from photdb.stages.corrections import Cell, measured_cells
-from photdb.stages.encounters import Surroundings, read_surroundings
 from photdb.stages.errors import detector, with_errors
 from photdb.stages.stamps import StampTask, measure_stamps
+from photdb.stages.surroundings import Surroundings, read_surroundings
 from photdb.store.connection import driver
 from photdb.store.project import Project
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
+Bools = NDArray[np.bool_]
 
 #: Frames that show a place without the asteroid: at most, at least.
 _MOST = 15
 _FEWEST = 3
-#: It is away when it is this many FWHM outside the largest aperture.
-_AWAY_FWHM = 3.0
+#: It is away when it is this many FWHM outside the aperture.
+_AWAY_FWHM = 2.0
 #: Wider or narrower stars than by these parts are another profile.
 _LIKE = 0.25
 #: Between frames of different seeing, no light is scaled by more than this.
 _MOST_SCALED = 1.5
-_PART = ("aperture", "star")
+#: Light that is foretold from the stack is good to this part of itself.
+_MODEL_ERROR = 0.05
 
 
 def remove_stars(project: Project, session: Any, k: int) -> dict[tuple[int, int], Cell]:
@@ -39,12 +44,12 @@ def remove_stars(project: Project, session: Any, k: int) -> dict[tuple[int, int]
     around = read_surroundings(project)
     source = around.expected.sources[k]
     rows = driver(project.connection).execute(
-        "SELECT DISTINCT frame_id FROM encounter WHERE source_id = ? AND part = ? AND kind = ?", (source.id, *_PART)
+        "SELECT DISTINCT frame_id FROM encounter WHERE source_id = ? AND part = 'aperture' AND kind = 'star'",
+        (source.id,),
     )
     place = {frame_id: i for i, frame_id in enumerate(around.expected.frames.id.tolist())}
-    met = sorted(place[frame_id] for (frame_id,) in rows)
+    met = sorted(place[frame_id] for (frame_id,) in rows if np.isfinite(around.light[place[frame_id]]))
     shown = {f: _shown(around, k, f) for f in met}
-    met = [f for f in met if shown[f].size >= _FEWEST]
     if not met:
         return {}
     # Each place is looked at in its own frame first, then in those that show it without the asteroid.
@@ -63,8 +68,11 @@ def remove_stars(project: Project, session: Any, k: int) -> dict[tuple[int, int]
         with np.errstate(divide="ignore", invalid="ignore"):
             seeing = np.where(model[others] > 0, model[start] / model[others], 1.0)
         seeing = np.clip(np.nan_to_num(seeing, nan=1.0), 1.0 / _MOST_SCALED, _MOST_SCALED)
-        light = flux[others] * scale * seeing
+        light = np.where(_away(around, k, f, shown[f]), flux[others] * scale * seeing, np.nan)
         star, error = _clipped_mean(light)
+        foretold = model[start] * around.light[f]
+        better = ~(error < _MODEL_ERROR * foretold)
+        star, error = np.where(better, foretold, star), np.where(better, _MODEL_ERROR * foretold, error)
         for p, aperture in enumerate(around.apertures):
             raw, flags = flux[start, p], int(noise[start, p, 1])
             if not (np.isfinite(raw) and np.isfinite(star[p])):
@@ -82,14 +90,11 @@ def remove_stars(project: Project, session: Any, k: int) -> dict[tuple[int, int]
 
 
 def _shown(around: Surroundings, k: int, f: int) -> Ints:
-    """Choose frames that show the place of a crossing without asteroids: those whose seeing is most like its own."""
+    """Choose frames that show the place of a crossing without asteroids: in most apertures, then with like seeing."""
     at = around.xy_ref[f, k]
-    away = (max(a.radius_px for a in around.apertures) + _AWAY_FWHM * around.fwhm_px) / around.shifts.scale
     good = np.isfinite(around.light) & around.expected.frames.accepted
-    for j, source in enumerate(around.expected.sources):
-        if source.role == "asteroid":
-            distance = np.hypot(*(around.xy_ref[:, j] - at).T)
-            good &= ~(distance < away)
+    n_away = _away(around, k, f, np.arange(good.size)).sum(axis=1)
+    good &= n_away > 0
     # The whole ring, too.
     xy = around.shifts.to_frame(np.broadcast_to(at, (good.size, 1, 2)))[:, 0]
     rim = max(a.annulus_outer_px for a in around.apertures)
@@ -97,13 +102,25 @@ def _shown(around: Surroundings, k: int, f: int) -> Ints:
     good &= xy[:, 1] < around.shifts.height_px - 1 - rim
     unlike = np.abs(np.log(around.fwhm_px / around.fwhm_px[f]))
     candidates = np.flatnonzero(good & (unlike < _LIKE))
-    return np.sort(candidates[np.argsort(unlike[candidates], kind="stable")][:_MOST])
+    order = np.lexsort((unlike[candidates], -n_away[candidates]))
+    return np.sort(candidates[order][:_MOST])
+
+
+def _away(around: Surroundings, k: int, f: int, frames: Ints) -> Bools:
+    """Tell in which frames (n) and apertures asteroids leave the place of a crossing alone, (n, apertures)."""
+    at, radii = around.xy_ref[f, k], np.array([a.radius_px for a in around.apertures])
+    clear = (radii + _AWAY_FWHM * around.fwhm_px[frames, None]) / around.shifts.scale[frames, None]
+    away = np.ones(clear.shape, bool)
+    for j, source in enumerate(around.expected.sources):
+        if source.role == "asteroid":
+            away &= ~(np.hypot(*(around.xy_ref[frames, j] - at).T)[:, None] < clear)
+    return away
 
 
 def _measured(
     project: Project, session: Any, around: Surroundings, k: int, where: list[tuple[int, int]]
 ) -> tuple[Floats, Floats]:
-    """Measure the places of crossings `f` in frames `g`: fluxes (n, apertures), and errors with flags (n, apertures, 2)."""
+    """Measure places of crossings `f` in frames `g`: fluxes (n, apertures), errors and flags (n, apertures, 2)."""
     rows = driver(project.connection).execute("SELECT id, path, size_bytes, mtime_ns FROM frame")
     files = {frame_id: rest for frame_id, *rest in rows}
     ids = around.expected.frames.id.tolist()
@@ -151,7 +168,7 @@ def _measured(
 
 
 def _model(around: Surroundings, k: int, where: list[tuple[int, int]]) -> Floats:
-    """Give the stars' light in the apertures, (n, apertures), as the profile foretells it, per unit of frames' light."""
+    """Give the stars' light in the apertures, (n, apertures), as the profile foretells it, per unit of light."""
     of, to = np.array(where, np.intp).T
     at = around.xy_ref[of, k]
     near = np.flatnonzero(np.hypot(around.star_x - at[:, :1], around.star_y - at[:, 1:]).min(axis=0) < 200.0)
@@ -165,11 +182,13 @@ def _model(around: Surroundings, k: int, where: list[tuple[int, int]]) -> Floats
 
 
 def _clipped_mean(light: Floats) -> tuple[Floats, Floats]:
-    """Average over frames (n, p) without what is far off, and give the mean's error."""
-    middle = np.median(light, axis=0)
-    spread = 1.4826 * np.median(np.abs(light - middle), axis=0)
+    """Average over frames (n, p) without what is far off, and give the mean's error; NaN for fewer than three."""
+    if not len(light):
+        return np.full(light.shape[1], np.nan), np.full(light.shape[1], np.nan)
+    middle = median_of_known(light, 0)
+    spread = 1.4826 * median_of_known(np.abs(light - middle), 0)
     use = np.abs(light - middle) <= 3.0 * spread + 1e-9
-    n = use.sum(axis=0)
+    n = np.where(use.sum(axis=0) >= _FEWEST, use.sum(axis=0), np.nan)
     mean = np.where(use, light, 0.0).sum(axis=0) / n
-    error: Floats = np.sqrt(np.where(use, (light - mean) ** 2, 0.0).sum(axis=0) / np.maximum(n - 1, 1) / n)
+    error: Floats = np.sqrt(np.where(use, (light - mean) ** 2, 0.0).sum(axis=0) / (n - 1) / n)
     return mean, error
