@@ -30,6 +30,7 @@ COMMANDS = {
     "measure": "measure",
     "times": "times",
     "check": "check",
+    "suggest": "suggest",
     "reject": "reject",
     "accept": "reject",
     "solve": "solve",

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from photdb.store.project import Project
 
 #: Options that say where and how a command works, not what it does.
-_ELSEWHERE: Final = {"project_path", "verbose", "quiet", "n_workers", "scheduler", "interactive", "web"}
+_ELSEWHERE: Final = {"project_path", "verbose", "quiet", "n_workers", "scheduler", "interactive", "web", "apply_all"}
 #: Parameters that decide something before the work begins, and so even if the work does not end.
 _DECIDING: Final = {*RULES, "reference_frame", "apertures", "more", "radii", "annulus"}
 #: Commands that are not repeated: what `guide` did stands there as other commands, and frames and file are others then.
-_LEFT_OUT: Final = {"guide", "relocate", "check-project"}
+_LEFT_OUT: Final = {"guide", "relocate", "check-project", "suggest"}
 #: What a history holds, `init` and `add` apart; of a project that came from a stranger nothing else is repeated.
 _REPEATED: Final = {"set", "qc", "shifts", "select", "measure", "check", "reject", "accept", "solve", "run", "times"}
 #: Where decisions are kept, and the columns that say when they were made.

@@ -29,6 +29,17 @@ Spec = tuple[float, float, float]
 @click.option("--radii", metavar="FROM:TO:STEP", help="Radii, both ends included, with the ring of --annulus.")
 @click.option("--annulus", nargs=2, type=number(above=0), metavar="IN OUT", help="The ring for --radii.")
 @click.option("--search", "search_px", type=Whole(2, 50), help="Half-size of the search box, pixels.")
+@click.option(
+    "--hits",
+    type=click.Choice(["keep", "flag", "mend", "reject"]),
+    help="Cosmic rays and hot pixels in apertures: keep them, flag them, put the source's own profile in their place,"
+    " or leave the measurement out.  [default: keep]",
+)
+@click.option(
+    "--remove-stars/--keep-stars",
+    default=None,
+    help="Subtract the stars that an asteroid crosses, as frames show them in which it is away.  [default: keep]",
+)
 @default_option
 @workers_options
 @console_options
@@ -39,6 +50,8 @@ def measure_command(
     radii: str | None,
     annulus: tuple[float, float] | None,
     search_px: int | None,
+    hits: str | None,
+    remove_stars: bool | None,
     use_default: bool,
     workers: int | str | None,
 ) -> None:
@@ -59,7 +72,9 @@ def measure_command(
     from photdb.store.decisions import set_apertures
 
     specs = _specs(apertures, more, radii, annulus)
-    given = stage_options("measure", {"search_px": search_px}, use_default=use_default)
+    given = stage_options(
+        "measure", {"search_px": search_px, "hits": hits, "remove_stars": remove_stars}, use_default=use_default
+    )
     with console.writing() as project, console.session(workers) as session:
         if specs == "auto":
             run(project, "shifts", session)  # so that only frames that stay accepted count
@@ -85,6 +100,14 @@ def measure_command(
         ).all()
         for row in flagged:
             echo(f"{row.source}: {row.name} in {count(row.n, 'accepted frame')}")
+        corrected = project.connection.exec_driver_sql(
+            "SELECT s.label, g.name, count(DISTINCT c.frame_id) AS n FROM correction c"
+            " JOIN source s ON s.id = c.source_id JOIN flag g ON c.flags & g.bit"
+            " AND g.name IN ('HIT', 'MENDED', 'STAR_REMOVED', 'HIT_REJECTED')"
+            " GROUP BY s.id, g.name ORDER BY s.id"
+        ).all()
+        for row in corrected:
+            echo(f"{row.label}: {row.name} in {count(row.n, 'frame')}")
         say_unknown_gain(console, project)
     console.say("Next: photdb check")
 

@@ -10,11 +10,15 @@ from photdb.cli.terminal import echo_block
 from photdb.wording import count, numbers
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import Connection
 
 reason_option = click.option("--reason", default="by hand", show_default=True, help="Why, for later.")
 source_option = click.option("--source", "label", metavar="NAME", help="Only for this source.")
-aperture_option = click.option("--aperture", metavar="N|R,IN,OUT", help="Only in this aperture.")
+aperture_option = click.option(
+    "--aperture", "apertures", metavar="N|R,IN,OUT", multiple=True, help="Only in this aperture; may be repeated."
+)
 
 
 @click.group()
@@ -34,7 +38,7 @@ def reject_command() -> None:
 @reason_option
 @console_options
 def reject_frames(
-    console: Console, intervals: tuple[str, ...], label: str | None, aperture: str | None, reason: str
+    console: Console, intervals: tuple[str, ...], label: str | None, apertures: tuple[str, ...], reason: str
 ) -> None:
     """Leave out frames by number, such as 17 or 283-310, both ends included.
 
@@ -47,14 +51,15 @@ def reject_frames(
 
     with console.writing() as project, project.transaction() as connection:
         wanted = frame_numbers(connection, intervals)
-        source_id, aperture_id = _ids(connection, label, aperture)
+        source_id, aperture_ids = _ids(connection, label, apertures)
         ids = frame_ids(connection, wanted)
-        n = reject(connection, frames=ids, source=source_id, aperture=aperture_id, reason=reason)
+        n = sum(reject(connection, frames=ids, source=source_id, aperture=a, reason=reason) for a in aperture_ids)
         role = None
         if label is not None:
             role = connection.exec_driver_sql("SELECT role FROM source WHERE id = ?", (source_id,)).scalar()
-    before = f" ({len(wanted) - n} of them rejected before)" if n < len(wanted) else ""
-    console.say(f"Rejected frame {numbers(wanted, most=100)}{_scope(label, aperture)}{before}.")
+    known = len(wanted) * len(aperture_ids) - n
+    before = f" ({known} of them rejected before)" if known else ""
+    console.say(f"Rejected frame {numbers(wanted, most=100)}{_scope(label, apertures)}{before}.")
     if role == "reference":
         console.say(
             f"All combinations are compared on frames where every reference counts: these frames leave the comparison."
@@ -67,7 +72,7 @@ def reject_frames(
 @aperture_option
 @reason_option
 @console_options
-def reject_source(console: Console, label: str, aperture: str | None, reason: str) -> None:
+def reject_source(console: Console, label: str, apertures: tuple[str, ...], reason: str) -> None:
     """Leave out a source, altogether or in one aperture.
 
     \b
@@ -77,9 +82,9 @@ def reject_source(console: Console, label: str, aperture: str | None, reason: st
     from photdb.store.decisions import reject
 
     with console.writing() as project, project.transaction() as connection:
-        source_id, aperture_id = _ids(connection, label, aperture)
-        n = reject(connection, source=source_id, aperture=aperture_id, reason=reason)
-    console.say(f"{'Rejected' if n else 'Was rejected already:'} {label}{_scope(None, aperture)}.")
+        source_id, aperture_ids = _ids(connection, label, apertures)
+        n = sum(reject(connection, source=source_id, aperture=a, reason=reason) for a in aperture_ids)
+    console.say(f"{'Rejected' if n else 'Was rejected already:'} {label}{_scope(None, apertures)}.")
 
 
 @reject_command.command("aperture")
@@ -96,7 +101,7 @@ def reject_aperture(console: Console, aperture: str, reason: str) -> None:
     from photdb.store.decisions import reject
 
     with console.writing() as project, project.transaction() as connection:
-        _, aperture_id = _ids(connection, None, aperture)
+        _, (aperture_id,) = _ids(connection, None, [aperture])
         n = reject(connection, aperture=aperture_id, reason=reason)
     console.say(f"{'Rejected' if n else 'Was rejected already:'} aperture {aperture}.")
 
@@ -150,7 +155,7 @@ def accept_command() -> None:
 @click.option("--undo", is_flag=True, help="Take an earlier accept back: rules decide on these frames again.")
 @console_options
 def accept_frames_command(
-    console: Console, intervals: tuple[str, ...], label: str | None, aperture: str | None, undo: bool
+    console: Console, intervals: tuple[str, ...], label: str | None, apertures: tuple[str, ...], undo: bool
 ) -> None:
     """Take frames in again; they stand against all rules from now on, those to come included.
 
@@ -161,26 +166,26 @@ def accept_frames_command(
     from photdb.store.decisions import accept_frames, leave_to_rules, rejections, withdraw
     from photdb.store.typed import frame_ids, frame_numbers
 
-    if undo and (label is not None or aperture is not None):
+    if undo and (label is not None or apertures):
         raise click.UsageError("--undo is about whole frames: give no --source and no --aperture")
     with console.writing() as project, project.transaction() as connection:
         wanted = frame_numbers(connection, intervals)
         ids = frame_ids(connection, wanted)
-        source_id, aperture_id = _ids(connection, label, aperture)
+        source_id, aperture_ids = _ids(connection, label, apertures)
         against = 0
         if undo:
             said = f"Took back {count(leave_to_rules(connection, ids), 'accept')}."
-        elif source_id is None and aperture_id is None:
+        elif source_id is None and not apertures:
             n, against = accept_frames(connection, ids)
             said = f"Took back {count(n, 'rejection')}."
         else:
             found = [
                 r["id"]
                 for r in rejections(connection)
-                if r["frame_id"] in ids and (r["source_id"], r["aperture_id"]) == (source_id, aperture_id)
+                if r["frame_id"] in ids and r["source_id"] == source_id and r["aperture_id"] in aperture_ids
             ]
             withdraw(connection, found)
-            said = f"Took back {count(len(found), 'rejection')}{_scope(label, aperture)}."
+            said = f"Took back {count(len(found), 'rejection')}{_scope(label, apertures)}."
         out = connection.exec_driver_sql("SELECT number FROM frame_status WHERE NOT accepted").scalars()
         still = sorted(set(wanted).intersection(out))
     console.say(said)
@@ -194,14 +199,14 @@ def accept_frames_command(
 @click.argument("label", metavar="NAME")
 @aperture_option
 @console_options
-def accept_source(console: Console, label: str, aperture: str | None) -> None:
+def accept_source(console: Console, label: str, apertures: tuple[str, ...]) -> None:
     """Take a source in again.
 
     \b
     Example:
       photdb accept source R3
     """
-    _accept(console, label, aperture)
+    _accept(console, label, apertures)
 
 
 @accept_command.command("aperture")
@@ -214,27 +219,34 @@ def accept_aperture(console: Console, aperture: str) -> None:
     Example:
       photdb accept aperture 8,12,25
     """
-    _accept(console, None, aperture)
+    _accept(console, None, (aperture,))
 
 
-def _accept(console: Console, label: str | None, aperture: str | None) -> None:
+def _accept(console: Console, label: str | None, apertures: tuple[str, ...]) -> None:
     from photdb.store.decisions import rejections, withdraw
 
     with console.writing() as project, project.transaction() as connection:
-        wanted = (None, *_ids(connection, label, aperture))
-        found = [r["id"] for r in rejections(connection) if (r["frame_id"], r["source_id"], r["aperture_id"]) == wanted]
+        source_id, aperture_ids = _ids(connection, label, apertures)
+        found = [
+            r["id"]
+            for r in rejections(connection)
+            if (r["frame_id"], r["source_id"]) == (None, source_id) and r["aperture_id"] in aperture_ids
+        ]
         withdraw(connection, found)
     console.say(f"Took back {count(len(found), 'rejection')}.")
 
 
-def _ids(connection: "Connection", label: str | None, aperture: str | None) -> tuple[int | None, int | None]:
+def _ids(
+    connection: "Connection", label: str | None, apertures: "Sequence[str]"
+) -> tuple[int | None, list[int | None]]:
+    """Give the ids of a source and of apertures; [None] stands for all of these."""
     from photdb.store.decisions import aperture_id, source_id
 
     return (
         None if label is None else source_id(connection, label),
-        None if aperture is None else aperture_id(connection, aperture),
+        [aperture_id(connection, text) for text in dict.fromkeys(apertures)] or [None],
     )
 
 
-def _scope(label: str | None, aperture: str | None) -> str:
-    return (f" for {label}" if label else "") + (f" in aperture {aperture}" if aperture else "")
+def _scope(label: str | None, apertures: "Sequence[str]") -> str:
+    return (f" for {label}" if label else "") + (f" in aperture {' '.join(apertures)}" if apertures else "")

@@ -98,7 +98,14 @@ STAGES: Final[dict[str, Stage]] = {
         Stage("shifts", 3, ("qc",), ("shift",), "frame", {"exclude": [], "region": None}),
         # What it finds enters errors only, so that no pixel is measured for it: `measure` itself can do without.
         Stage("camera", 1, ("shifts",), (), "camera"),
-        Stage("measure", 2, ("shifts",), ("centroid", "flux", "frame_error"), "measurement", {"search_px": 5}),
+        Stage(
+            "measure",
+            2,
+            ("shifts",),
+            ("centroid", "flux", "frame_error", "correction_input", "correction"),
+            "measurement",
+            {"search_px": 5, "hits": "keep", "remove_stars": False},
+        ),
         Stage("times", 1, ("shifts",), ("target_coordinates", "target_time"), "target"),
         Stage("noise", 1, ("camera", "measure"), ("source_noise",), "set of sources"),
         Stage("check", 1, ("camera", "measure", "noise"), ("reference_check",), "set of references"),
@@ -112,3 +119,18 @@ STAGES: Final[dict[str, Stage]] = {
         ),
     )
 }
+
+#: Stages that only some commands ask for: `photdb run` leaves them out, and `photdb status` says nothing of them.
+ASKED_FOR: Final[dict[str, Stage]] = {
+    stage.name: stage
+    for stage in (
+        Stage("field", 1, ("shifts",), ("field", "field_frame", "field_star", "field_profile", "hot_pixel"), "field"),
+        Stage("encounters", 1, ("field", "measure"), ("encounter_input", "encounter"), "source"),
+        Stage("hits", 1, ("field", "measure"), ("hit_input", "hit"), "source"),
+    )
+}
+
+
+def stage_named(name: str) -> Stage:
+    """Give a stage by its name, be it one of a night's own or one that is asked for."""
+    return STAGES.get(name) or ASKED_FOR[name]

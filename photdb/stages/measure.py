@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from photdb.stages import Plan
+from photdb.stages import Plan, corrections
 from photdb.stages.errors import refresh, save_frame_errors
 from photdb.stages.measurements import State, measure_sources, places, read_state
 from photdb.stages.runner import Session
@@ -65,6 +65,9 @@ def plan(project: Project, params: dict[str, Any]) -> Plan:
         plan.work.append(FrameWork(int(f), *(np.flatnonzero(w[f]) for w in (new | stale, lacking, errors))))
     moved = stale & _moved(connection, state) if stale.any() else stale
     plan.reasons = _reasons(state, new, stale, lacking, errors, moved)
+    if not plan.work and (wanted := corrections.outdated(project, params)):
+        plan.work.append(wanted)
+        plan.reasons.append(wanted.reason)
     return plan
 
 
@@ -146,7 +149,7 @@ def run(project: Project, plan: Plan, session: Session) -> None:
         chosen = choose_apertures(project)
         session.say("measure: apertures " + " ".join(str(a) for a in chosen))
         state = replace(state, apertures=read_apertures(project.connection))
-    work: list[FrameWork] = plan.work
+    work: list[FrameWork] = [w for w in plan.work if isinstance(w, FrameWork)]
     _refresh(project, state, work)
     unread: dict[int, str] = {}
     fit = [(w.frame, w.fit) for w in work if w.fit.size]
@@ -159,6 +162,9 @@ def run(project: Project, plan: Plan, session: Session) -> None:
         which = numbers([int(state.expected.frames.number[i]) for i in unread])
         reason = why_unread(next(iter(unread.values())))
         session.problems.append(f"the file of frame {which} in {project.frame_folder} cannot be read ({reason})")
+    session.done.add("measure")  # what corrections read reads it
+    if corrections.outdated(project, plan.params):
+        corrections.run(project, plan.params, session)
 
 
 def _refresh(project: Project, state: State, work: list[FrameWork]) -> None:

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 #: The newest revision in `migrations/versions`; a test holds it against Alembic.
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 #: "phdb" as a 32-bit integer: marks the file as photdb's own (PRAGMA application_id).
 APPLICATION_ID: Final = 0x70686462
 #: Partial indices, upserts and RETURNING are used.
@@ -426,6 +426,92 @@ solution_point = Table(
     _ref("frame_id", key=True),
     Column("mag", Float, nullable=False),
     Column("mag_err", Float),
+    sqlite_with_rowid=False,
+)
+
+# What comes within reach of apertures: of stages that only some commands ask for (`photdb suggest`).
+field = Table(
+    "field",
+    metadata,
+    Column("id", Integer, CheckConstraint("id = 1"), primary_key=True),
+    Column("input", Integer, nullable=False),
+    Column("n_stacked", Integer, nullable=False),  # frames in the deep image
+    Column("fwhm_px", Float),  # of its stars
+    Column("scatter_adu", Float),  # of its sky
+    Column("drift_px", Float),  # how far the stars move over the detector
+    Column("n_hot", Integer),  # NULL: the field does not drift enough to tell
+    Column("message", Text),
+)
+field_frame = Table(
+    "field_frame",
+    metadata,
+    _ref("frame_id", key=True),
+    Column("light", Float),  # of its stars, in units of the reference frame's
+    Column("stacked", Integer, nullable=False),
+)
+field_star = Table(
+    "field_star",
+    metadata,
+    Column("rank", Integer, primary_key=True),  # 1 is the brightest
+    *(Column(name, Float, nullable=False) for name in ("x_px", "y_px", "flux_adu")),  # of the reference frame
+    Column("fwhm_px", Float),
+    Column("saturated", Integer, nullable=False),
+)
+field_profile = Table(
+    "field_profile",
+    metadata,
+    Column("step", Integer, primary_key=True),
+    Column("radius_px", Float, nullable=False),
+    Column("per_px2", Float, nullable=False),  # light of a star of unit flux in the deep image
+)
+hot_pixel = Table(
+    "hot_pixel",
+    metadata,
+    Column("x_px", Integer, primary_key=True),
+    Column("y_px", Integer, primary_key=True),
+    Column("adu", Float, nullable=False),  # above its surroundings, in the median exposure
+    sqlite_with_rowid=False,
+)
+encounter_input = Table(
+    "encounter_input", metadata, _ref("source_id", key=True), Column("input", Integer, nullable=False)
+)
+encounter = Table(
+    "encounter",
+    metadata,
+    *(_ref(name, key=True) for name in ("source_id", "frame_id", "aperture_id")),
+    Column("part", Text, CheckConstraint("part IN ('aperture', 'ring')"), primary_key=True),
+    Column("kind", Text, CheckConstraint("kind IN ('star', 'asteroid', 'hot', 'edge')"), primary_key=True),
+    Column("what", Text),  # the source that it is, if it is one
+    *(Column(name, Float) for name in ("x_px", "y_px")),  # of the worst one: star, reference frame; hot pixel, detector
+    Column("distance_px", Float),
+    Column("light_adu", Float),  # what all of them do to the flux
+    Column("flux_ratio", Float),  # against the source's own
+    Column("error_mag", Float),  # of a source that stands still: against its median
+    sqlite_with_rowid=False,
+)
+hit_input = Table("hit_input", metadata, _ref("source_id", key=True), Column("input", Integer, nullable=False))
+hit = Table(
+    "hit",
+    metadata,
+    *(_ref(name, key=True) for name in ("source_id", "frame_id")),
+    *(Column(name, Integer, primary_key=True) for name in ("x_px", "y_px")),
+    Column("kind", Text, CheckConstraint("kind IN ('hot', 'cosmic')"), nullable=False),
+    Column("excess_adu", Float, nullable=False),  # above the source's own profile
+    Column("sigmas", Float, nullable=False),
+    sqlite_with_rowid=False,
+)
+# Fluxes in place of those measured, as far as the user asked for it; owned by `measure`.
+correction_input = Table(
+    "correction_input", metadata, _ref("source_id", key=True), Column("input", Integer, nullable=False)
+)
+correction = Table(
+    "correction",
+    metadata,
+    *(_ref(name, key=True) for name in ("source_id", "frame_id", "aperture_id")),
+    Column("flux_adu", Float),
+    Column("flux_err_adu", Float),
+    Column("removed_adu", Float),  # light of stars, and of hits
+    Column("flags", Integer, nullable=False),
     sqlite_with_rowid=False,
 )
 
