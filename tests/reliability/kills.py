@@ -351,7 +351,7 @@ class Bench:
 
     def _see_no_process(self, group: int) -> None:
         """See that workers and their server end by themselves."""
-        end = time.monotonic() + 20.0
+        end = time.monotonic() + PATIENCE_S
         while True:
             try:
                 os.killpg(group, 0)
