@@ -8,7 +8,8 @@ mkdir -p "$folder"
 export PHOTDB_PROJECT="$folder/hatp32.photdb"
 
 photdb init "$frames"
-# A 12-bit camera. The header has no gain, which `check` estimates from the frames; its times are local, with their offset, which photdb turns into UTC.
+# A 12-bit camera. The header has no gain, which `check` estimates from the frames; its times are local, with their
+# offset, which photdb turns into UTC.
 photdb set --saturation 3900
 photdb qc
 photdb shifts --max-residual 0.5

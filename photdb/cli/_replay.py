@@ -174,7 +174,7 @@ def _with_ephemeris(project: "Project", entry: _Entry, line: str) -> str:
         return line
     labels = [words[-1] for name, words in parts if name == "label"]
     rows = project.connection.exec_driver_sql(
-        "SELECT jd_utc, ra_deg, dec_deg, distance_au FROM ephemeris JOIN source s ON s.id = source_id"
+        "SELECT jd_utc, e.ra_deg, e.dec_deg, distance_au FROM ephemeris e JOIN source s ON s.id = source_id"
         " WHERE s.removed_at IS NULL AND s.label = coalesce(?, s.label) ORDER BY jd_utc",
         (labels[0] if labels else None,),
     ).all()

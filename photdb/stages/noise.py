@@ -36,7 +36,7 @@ def plan(project: Project, params: dict[str, Any]) -> Plan:
     if known != [(input_,)]:
         plan.work = [(series, scintillation, input_)]
         what = "changed" if known else "not measured"
-        plan.reasons.append(f"noise of {count(len(series.sources), 'source')} {what}")
+        plan.reasons.append(f"magnitudes of {count(len(series.sources), 'source')} {what}")
     return plan
 
 

@@ -60,8 +60,8 @@ def plan(project: Project, params: dict[str, Any]) -> Plan:
         input_ = found.digest(expected.frames.id, expected.frames.jd_utc_mid, site)
         if known.get(found.target_id) != input_:
             plan.work.append((found, input_))
-            what = "changed" if found.target_id in known else "new"
-            plan.reasons.append(f"{found.label}: coordinates, site or times of the frames are {what}")
+            what = "its coordinates, site or frames changed" if found.target_id in known else "not computed"
+            plan.reasons.append(f"{found.label}: {what}")
     plan.found = (expected, site)
     return plan
 

@@ -80,9 +80,8 @@ def test_what_is_no_table_is_refused_in_words(text, message):
 
 def test_between_rows_of_a_day_a_parabola_is_exact_and_right_ascension_goes_through_zero():
     t = JD + np.arange(5.0)
-    table = Ephemeris(
-        t, 1.5 - 0.01 * (t - JD) + 2e-4 * (t - JD) ** 2, (359.5 + 0.25 * (t - JD)) % 360.0, 0.1 * (t - JD)
-    )
+    distance = 1.5 - 0.01 * (t - JD) + 2e-4 * (t - JD) ** 2
+    table = Ephemeris(t, distance, (359.5 + 0.25 * (t - JD)) % 360.0, 0.1 * (t - JD))
     at = JD + np.array([0.0, 0.3, 1.7, 2.5, 4.0])
     distance, ra, dec = at_times(table, at)
     np.testing.assert_allclose(distance, 1.5 - 0.01 * (at - JD) + 2e-4 * (at - JD) ** 2, rtol=0, atol=1e-12)

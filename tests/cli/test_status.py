@@ -41,7 +41,7 @@ def test_status_says_in_words_what_is_out_of_date(night):
     night.photdb("run")
     night.photdb("reject", "frames", "2")
     assert reasons() == [
-        "noise of 8 sources changed",
+        "magnitudes of 8 sources changed",
         "magnitudes of 5 references changed",
         "asteroid Ganymed: its magnitudes, references or search changed",
         "variable V1: its magnitudes, references or search changed",

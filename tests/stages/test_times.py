@@ -41,9 +41,8 @@ def test_coordinates_that_are_given_go_before_the_pointing_and_reach_every_face(
     assert all(bjd == own and hjd is not None and light is None for bjd, own, hjd, light in rows)
     assert "photdb times V1 --radec 02:04:10.28 +46:41:16.2" in night.photdb("history", "--as-script").stdout
     night.photdb("times", "V1", "--forget")
-    assert night.one(
-        "SELECT origin FROM target_coordinates c JOIN source s ON s.id = target_id WHERE label = 'V1'"
-    ) == ("pointing")
+    origin = "SELECT c.origin FROM target_coordinates c JOIN source s ON s.id = target_id WHERE label = 'V1'"
+    assert night.one(origin) == "pointing"
 
 
 def test_without_coordinates_columns_stay_empty_and_one_sentence_says_so(night):
