@@ -13,6 +13,7 @@ _SIGMAS: Final = 6.0
 _BESIDE_SIGMAS: Final = 3.0
 #: The median of its neighbours is below this part of it: a star's is a half or more.
 _SHARP: Final = 0.25
+_SHARP_BESIDE: Final = 0.5
 #: More pixels are no hit, but something else; so are hits where the source is not itself over such a part of its
 #: pixels: something as broad as a star is beside it.
 _MOST_PIXELS: Final = 25
@@ -169,21 +170,16 @@ def find_hits(
     variance = np.maximum(expected - sky_adu[:, None, None], 0.0) / gain + sky_scatter_adu[:, None, None] ** 2
     sigmas = rest / np.sqrt(np.maximum(variance, scatter**2))
     height, width = stamps.shape[1:]
-    padded = np.pad(np.nan_to_num(rest), ((0, 0), (1, 1), (1, 1)))
-    around = np.stack(
-        [
-            padded[:, 1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
-            for dy in (-1, 0, 1)
-            for dx in (-1, 0, 1)
-            if (dy, dx) != (0, 0)
-        ]
-    )
     grid_y, grid_x = np.mgrid[:height, :width]
     inside = np.hypot(grid_x - x[:, None, None], grid_y - y[:, None, None]) < radius_px + 1.0
     with np.errstate(invalid="ignore"):
-        sharp = np.median(around, axis=0) < _SHARP * rest
-        hit = (sigmas > _SIGMAS) & sharp & inside
-        beside = (sigmas > _BESIDE_SIGMAS) & inside & (np.median(around, axis=0) < 0.5 * rest)
+        above = (sigmas > _BESIDE_SIGMAS) & inside
+        unlike = ((np.abs(sigmas) > _BESIDE_SIGMAS) & inside).sum(axis=(1, 2)) / np.maximum(inside.sum(axis=(1, 2)), 1)
+    hit, beside = np.zeros((2, *above.shape), bool)
+    at = np.nonzero(above)
+    neighbours = _neighbours(rest, at)
+    hit[at] = (sigmas[at] > _SIGMAS) & (neighbours < _SHARP * rest[at])
+    beside[at] = neighbours < _SHARP_BESIDE * rest[at]
     grown = hit.copy()
     for dy in (-1, 0, 1):
         for dx in (-1, 0, 1):
@@ -192,8 +188,17 @@ def find_hits(
                 :, max(-dy, 0) : height + min(-dy, 0), max(-dx, 0) : width + min(-dx, 0)
             ]
             grown |= moved & beside
-    with np.errstate(invalid="ignore"):
-        unlike = ((np.abs(sigmas) > _BESIDE_SIGMAS) & inside).sum(axis=(1, 2)) / np.maximum(inside.sum(axis=(1, 2)), 1)
     grown[(grown.sum(axis=(1, 2)) > _MOST_PIXELS) | (unlike > _MOST_UNLIKE)] = False
     stamp, at_y, at_x = np.nonzero(grown)
     return Hits(stamp, at_x, at_y, rest[grown], sigmas[grown])
+
+
+def _neighbours(values: Floats, at: tuple[NDArray[np.intp], ...]) -> Floats:
+    """Give the median of the eight neighbours of some pixels of stamps; what is off them or unknown counts as 0."""
+    stamp, y, x = at
+    around = np.zeros((8, stamp.size))
+    steps = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
+    for row, (dy, dx) in zip(around, steps, strict=True):
+        on = (y + dy >= 0) & (y + dy < values.shape[1]) & (x + dx >= 0) & (x + dx < values.shape[2])
+        row[on] = np.nan_to_num(values[stamp[on], y[on] + dy, x[on] + dx])
+    return np.median(around, axis=0)

@@ -78,12 +78,12 @@ def measure_profile(
     half = math.ceil(reach) + 1
     noise = scatter_adu * fwhm_px * 1.6
     chosen = []
-    for k in np.flatnonzero(flux_adu > _LEAST_SNR * noise):
+    for k in np.flatnonzero(flux_adu > _LEAST_SNR * noise).tolist():
         near = np.hypot(x - x[k], y - y[k]) < reach + fwhm_px
         near[k] = False
         inside = half <= x[k] < image.shape[1] - 1 - half and half <= y[k] < image.shape[0] - 1 - half
         if inside and not (full is not None and full[k]) and not (flux_adu[near] > _NEIGHBOUR * flux_adu[k]).any():
-            chosen.append(int(k))
+            chosen.append(k)
         if len(chosen) == _MOST_STARS:
             break
     if not chosen:
@@ -127,7 +127,7 @@ def measure_profile(
     return Profile(table, fwhm_px)
 
 
-def _wing(radii: Floats, table: Floats, error: Floats) -> tuple[Any, float]:
+def _wing(radii: NDArray[Any], table: Floats, error: Floats) -> tuple[Any, float]:
     """Fit the outer profile with a power law, the sky beneath it off by a constant; gives the law, and that constant.
 
     No law where it does not stand out: a Gaussian ends.

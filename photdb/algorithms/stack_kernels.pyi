@@ -19,5 +19,5 @@ def clipped_mean(stack: _Singles, least: int, sigmas: float) -> tuple[_Singles, 
     Far: more than `sigmas` times half the middle 68 % of the values. NaN and 0 where fewer than `least` are finite.
     """
 
-def quantile(stack: _Singles, least: int, part: float) -> _Singles:
-    """Give the quantile (0 … 1, linear between values) of a stack (n, h, w) over its first axis; NaN as above."""
+def quantiles(stack: _Singles, least: int, parts: NDArray[np.float64]) -> _Singles:
+    """Give quantiles (k, h, w) of a stack (n, h, w) over its first axis, for parts (k,) from 0 to 1; NaN as above."""

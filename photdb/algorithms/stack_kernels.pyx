@@ -77,22 +77,24 @@ def clipped_mean(const float[:, :, ::1] stack, Py_ssize_t least, double sigmas):
     return mean, count
 
 
-def quantile(const float[:, :, ::1] stack, Py_ssize_t least, double part):
-    cdef Py_ssize_t i, j, n, low, height = stack.shape[1], width = stack.shape[2]
+def quantiles(const float[:, :, ::1] stack, Py_ssize_t least, const double[::1] parts):
+    cdef Py_ssize_t i, j, k, n, low, height = stack.shape[1], width = stack.shape[2]
     cdef double place
-    out = np.empty((height, width), np.float32)
-    cdef float[:, ::1] out_ = out
+    out = np.empty((parts.shape[0], height, width), np.float32)
+    cdef float[:, :, ::1] out_ = out
     cdef double[::1] buffer = np.empty(stack.shape[0] + 1)
     cdef double *values = &buffer[0]
     with nogil:
         for i in range(height):
             for j in range(width):
                 n = sorted_values(stack, i, j, values)
-                if n < least:
-                    out_[i, j] = NAN
-                    continue
-                values[n] = values[n - 1]
-                place = part * (n - 1)
-                low = <Py_ssize_t>place
-                out_[i, j] = values[low] + (place - low) * (values[low + 1] - values[low])
+                if n:
+                    values[n] = values[n - 1]
+                for k in range(parts.shape[0]):
+                    if n < least:
+                        out_[k, i, j] = NAN
+                        continue
+                    place = parts[k] * (n - 1)
+                    low = <Py_ssize_t>place
+                    out_[k, i, j] = values[low] + (place - low) * (values[low + 1] - values[low])
     return out

@@ -186,8 +186,8 @@ def _pairs_light(around: Surroundings, k: int, near: Near, p: int) -> Floats:
 
 
 def _light(around: Surroundings, k: int, near: Near, p: int) -> Floats:
-    light: Floats = 1.0 * np.bincount(near.frame, _pairs_light(around, k, near, p), minlength=around.fwhm_px.size)
-    return light
+    light = _pairs_light(around, k, near, p)
+    return np.bincount(near.frame, light, minlength=around.fwhm_px.size).astype(np.float64)
 
 
 def _own_flux(flux: Floats, light: Floats | None) -> Floats:
@@ -248,7 +248,7 @@ def _rows(
 ) -> list[tuple[Any, ...]]:
     """Give the rows of one kind in one aperture or ring: frames where its light counts, each with the worst of them."""
     n = own.size
-    total: Floats = 1.0 * np.bincount(near.frame, light, minlength=n)
+    total = np.bincount(near.frame, light, minlength=n).astype(np.float64)
     matters = np.abs(total) > LEAST_LEVEL * fluxes.error[:, p]  # false for NaN
     if not matters.any():
         return []

@@ -114,14 +114,19 @@ def _hit(project: Project, night: Night, k: int, kind: str) -> list[Any]:
 
 
 def _events(night: Night, met: Sequence[Any], kind: str) -> list[str]:
-    """Say in words what comes near, one line an interval of frames."""
+    """Say in words what comes near: one line an interval of frames, or a hot pixel."""
     strongest: dict[int, Any] = {}
     for r in met:
         if r[0] not in strongest or (r[9] or 0) > (strongest[r[0]][9] or 0):
             strongest[r[0]] = r
     order = [int(i) for i in night.frames.id if int(i) in strongest]
-    at = {frame_id: i for i, frame_id in enumerate(night.frames.id.tolist())}
     groups: list[list[int]] = []
+    if kind == "hot":
+        pixels: dict[tuple[float, float], list[int]] = {}
+        for frame_id in order:
+            pixels.setdefault((strongest[frame_id][5], strongest[frame_id][6]), []).append(frame_id)
+        groups, order = list(pixels.values()), []
+    at = {frame_id: i for i, frame_id in enumerate(night.frames.id.tolist())}
     for frame_id in order:
         if groups and at[frame_id] - at[groups[-1][-1]] <= 1:
             groups[-1].append(frame_id)

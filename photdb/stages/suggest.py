@@ -117,7 +117,7 @@ def _points(night: Night, k: int) -> Iterator[Suggestion]:
 
 # --- references -------------------------------------------------------------------------------------------------------
 def _references(night: Night) -> Iterator[Suggestion]:
-    """Advise on references that drift, vary, jump, or are missing, as `check` does, without what was proposed."""
+    """Advise on references that drift, vary, jump or are missing, as `check` does, without what was proposed before."""
     from photdb.algorithms.references import advise
 
     series = night.series
