@@ -3,7 +3,7 @@
 Each reference is compared with the mean of the others, in the frames where all have a magnitude: does it scatter more
 than it should, drift over the night, or jump (a fit captured by a neighbour, a star crossed by the asteroid)? A bad
 reference shows in the others' curves too, by 1/(N−1) of itself. So advice goes by what is each star's own
-(`_own`), takes the worst first, and judges those left again without it.
+(`own_square`), takes the worst first, and judges those left again without it.
 """
 
 import functools
@@ -261,7 +261,7 @@ def _running_median(curves: Floats) -> Floats:
     return np.array([np.interp(np.arange(n), centre, median) for median in medians])
 
 
-def _own(curve2: Floats) -> Floats:
+def own_square(curve2: Floats) -> Floats:
     """Each star's own mean square, from those of the leave-one-out curves of independent stars (three or more).
 
     Solves curve2_i = own_i + Σ_{j≠i} own_j / (N−1)², the N-cornered hat.
@@ -295,7 +295,7 @@ def _worst(curves: _Curves, err: Floats, names: NDArray[np.int_]) -> tuple[int, 
     worst_jump = np.max(np.where(jumps, np.abs(deviation), 0.0), axis=1)
 
     if n_references > 2:
-        scatter, drift = np.sqrt(_own(curves.scatter2)), np.sqrt(_own(curves.drift2))
+        scatter, drift = np.sqrt(own_square(curves.scatter2)), np.sqrt(own_square(curves.drift2))
         foretold = np.sqrt(np.mean(variance, axis=1))
         usual_drift, usual_scatter = _others(drift), _others(scatter)
         foretold = foretold * np.maximum(1.0, _others(scatter / foretold))
