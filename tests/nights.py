@@ -47,6 +47,9 @@ RESULTS = (
     "solution",
     "solution_reference",
     "solution_point",
+    "solution_term",
+    "check_curve",
+    "check_point",
 )
 DECISIONS = ("source", "source_anchor", "aperture", "rejection", "acceptance", "rule", "project")
 _NOT_COMPARED = {"id", "added_at", "mtime_ns", "created_at", "withdrawn_at", "removed_at", "group_id", "name"}

@@ -38,7 +38,7 @@ class HighPass:
         return float(np.sqrt(2.0 * self.trace_a2) / (2.0 * self.trace)) if self.trace > 0 else float("nan")
 
     def coefficients(self, series: ArrayLike) -> Floats:
-        """Fit the terms to series (..., n): coefficients (..., q), each summed along the frames in numpy's own order."""
+        """Fit the terms to series (..., n): coefficients (..., q), each a sum along the frames in numpy's order."""
         series = np.ascontiguousarray(series, dtype=np.float64)
         if self.fit is None:
             return np.empty((*series.shape[:-1], 0))
@@ -46,13 +46,13 @@ class HighPass:
 
     def cleaned(self, series: ArrayLike) -> Floats:
         """Take the terms out of series (..., n)."""
-        series = np.ascontiguousarray(series, dtype=np.float64)  # sums over the last axis then run in one order
+        rest: Floats = np.ascontiguousarray(series, dtype=np.float64)  # sums over the last axis then run in one order
         if self.basis is None:
-            return series
-        found = self.coefficients(series)
+            return rest
+        found = self.coefficients(rest)
         for j, row in enumerate(self.basis):
-            series = series - found[..., j, None] * row
-        return series
+            rest = rest - found[..., j, None] * row
+        return rest
 
     def smooth(self, series: ArrayLike) -> Floats:
         """Apply S to series (..., n), without the terms."""
@@ -145,7 +145,7 @@ def gaps(t: Floats) -> NDArray[np.bool_]:
     """Tell of each frame (n,) whether a gap lies before it; times in order."""
     step = np.diff(t)
     cadence = np.median(step[step > 0]) if np.any(step > 0) else 0.0
-    return np.r_[False, step > GAP_CADENCES * cadence][: len(t)]
+    return np.asarray(np.r_[False, step > GAP_CADENCES * cadence][: len(t)], dtype=np.bool_)
 
 
 def _runs(t: Floats, breaks: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -169,7 +169,7 @@ def joined(one: Terms, other: Terms) -> Terms:
         np.r_[one.span, other.span],
         np.vstack([one.basis, other.basis]),
         one.frames,
-        np.linalg.solve(system, np.vstack([one.fit, other.fit])),
+        np.asarray(np.linalg.solve(system, np.vstack([one.fit, other.fit])), dtype=np.float64),
         np.r_[one.local, other.local],
     )
 
@@ -195,8 +195,9 @@ def term_errors(terms: Terms, curve: ArrayLike, noise_mag: float, *, lag: int) -
     -------
     ndarray of float64, shape (q,)
     """
-    rest = np.asarray(curve, dtype=np.float64) - np.mean(curve)
-    errors = noise_mag * np.sqrt(np.sum(np.square(terms.fit), axis=1))
+    rest = np.asarray(curve, dtype=np.float64)
+    rest = rest - np.mean(rest)
+    errors: Floats = noise_mag * np.sqrt(np.sum(np.square(terms.fit), axis=1))
     for j in np.flatnonzero(~terms.local):
         a = terms.fit[j] * rest
         variance = float(np.sum(a * a))

@@ -17,6 +17,7 @@ from photdb.store.schema import VIEWS
 _UNITS: Final = {
     "jd_utc_mid": "d",
     "mag": "mag",
+    "mag_standard": "mag",
     "_mag": "mag",
     "mag_err": "mag",
     "_mag_err": "mag",
