@@ -196,10 +196,9 @@ def term_errors(terms: Terms, curve: ArrayLike, noise_mag: float, *, lag: int) -
     ndarray of float64, shape (q,)
     """
     rest = np.asarray(curve, dtype=np.float64)
-    rest = rest - np.mean(rest)
     errors: Floats = noise_mag * np.sqrt(np.sum(np.square(terms.fit), axis=1))
     for j in np.flatnonzero(~terms.local):
-        a = terms.fit[j] * rest
+        a = terms.fit[j] * (rest - np.mean(rest[terms.fit[j] != 0]))  # outside of the baseline nothing counts
         variance = float(np.sum(a * a))
         for d in range(1, min(lag, len(a) - 1) + 1):
             variance += 2.0 * (1.0 - d / (lag + 1)) * float(np.sum(a[:-d] * a[d:]))

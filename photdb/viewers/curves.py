@@ -120,7 +120,7 @@ def light_curve_figure(
     Figure
         With a canvas of its own: `figure.savefig(path)` needs no screen.
     """
-    figure, axes = panels([3.3, *([1.3] if model is not None else []), *([1.3] if checks else [])], width=width)
+    figure, axes = panels([3.3 if model is None else 3.2, *[1.3] * ((model is not None) + bool(checks))], width=width)
     upper, bottom = axes[0], axes[-1]
     draw_light_curve(
         upper, jd_utc_mid, mag, mag_err, left_out=left_out, band=band, band_label=band_label, mag_label=mag_label
