@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from photdb.algorithms.combinations import inner_products
-from photdb.algorithms.noise import Floats, HighPass, smoother
-from photdb.algorithms.references import DRIFT_WINDOW, own_square
+from photdb.algorithms.noise import Floats, HighPass
+from photdb.algorithms.references import operators, own_square
 
 #: No reference is taken to have less than this part of the usual (median) variance: estimates of it are that uncertain.
 _LEAST_VARIANCE: Final = 1 / 16
@@ -119,13 +119,11 @@ def jackknife(refs: ArrayLike, weights: ArrayLike, t_d: ArrayLike) -> float:
     moved = (w / (np.sum(w) - w))[:, None] * (refs - mean)  # the curve without each reference, minus the curve
     moved -= np.mean(moved, axis=1, keepdims=True)
     moved -= np.mean(moved, axis=0)
-    wide, narrow = smoother(t_d, window=DRIFT_WINDOW, degree=2), smoother(t_d)
-    smooth = wide.smooth(moved)
+    of = operators(np.asarray(t_d, dtype=np.float64).tobytes(), 7, 2)
+    smooth = of.wide.smooth(moved)
     smooth -= np.mean(smooth, axis=1, keepdims=True)
     white = 0.0
-    if narrow.trace > 0:
-        column = np.bincount(wide.index.ravel(), wide.weight.ravel(), minlength=refs.shape[1])
-        trace_b = float(np.sum(np.square(wide.weight)) - np.sum(np.square(column)) / refs.shape[1])
-        white = float(np.sum(np.square(narrow.residual(moved)))) / narrow.trace * trace_b
+    if of.highpass.trace > 0:
+        white = float(np.sum(np.square(of.highpass.residual(moved)))) / of.highpass.trace * of.trace_b
     total = max(float(np.sum(np.square(smooth))) - white, 0.0)
     return float(np.sqrt((k - 1) / k * total / refs.shape[1]))

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from photdb.algorithms.combinations import best_of, neighbours, set_noise2, subset_forms, subset_sums
+from photdb.algorithms.combinations import best_of, neighbours, subset_forms, subset_sums
 from photdb.algorithms.noise import Floats, HighPass, smoother, take_out
 
 #: With fewer frames there is too little to choose by and to judge by.
@@ -92,14 +92,17 @@ def judge(grams: tuple[Floats, Floats], weights: tuple[Floats, Floats]) -> Judge
         Of the references, those of each half from nothing but its own frames, or from no noise at all. References of
         weight zero take no part.
     """
-    chosen, judged = [], []
+    chosen: list[float] = []
+    judged: list[float] = []
     for half in (0, 1):
         members = np.flatnonzero(weights[half] > 0)
         part = np.ix_(members, members)
         w = weights[half][members] / np.max(weights[half])
-        mask = np.array([quietest_set(grams[half][part], w)])
-        chosen.append(float(set_noise2(grams[half][part], w, mask)[0]))
-        judged.append(float(set_noise2(grams[1 - half][part], w, mask)[0]))
+        mask = quietest_set(grams[half][part], w)
+        inside = np.array([mask >> i & 1 == 1 for i in range(len(w))])
+        form = np.outer(w[inside], w[inside]) / np.square(np.sum(w[inside]))
+        for gram, into in ((grams[half], chosen), (grams[1 - half], judged)):
+            into.append(max(float(np.sum(form * gram[part][inside][:, inside])), 0.0))
     return Judged((chosen[0], chosen[1]), (judged[0], judged[1]))
 
 

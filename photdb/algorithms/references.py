@@ -75,7 +75,7 @@ class _Curves:
 
 
 @dataclass(frozen=True, slots=True)
-class _Operators:
+class Operators:
     """What scatter and drift of curves take from their times alone."""
 
     highpass: HighPass
@@ -226,7 +226,7 @@ def _curves(mags: Floats, t: Floats, window: int, degree: int) -> _Curves:
     mags, t, n = mags[:, frames], t[frames], len(frames)
     curves = (mags - np.mean(mags, axis=0)) * (n_references / (n_references - 1))  # minus the mean of the others
     curves -= np.median(curves, axis=1, keepdims=True)
-    of = _operators(t.tobytes(), window, degree)
+    of = operators(t.tobytes(), window, degree)
     scatter2 = np.square(noise(curves, of.highpass))
     smoothed = of.wide.smooth(curves)
     smoothed -= np.mean(smoothed, axis=1, keepdims=True)
@@ -236,7 +236,8 @@ def _curves(mags: Floats, t: Floats, window: int, degree: int) -> _Curves:
 
 
 @functools.lru_cache(maxsize=4)  # the same times come again for every aperture and solution
-def _operators(times: bytes, window: int, degree: int) -> _Operators:
+def operators(times: bytes, window: int, degree: int) -> Operators:
+    """Make the operators of a series from its times (float64, as bytes)."""
     t = np.frombuffer(times)
     n = len(t)
     wide = smoother(t, window=DRIFT_WINDOW, degree=2)
@@ -248,7 +249,7 @@ def _operators(times: bytes, window: int, degree: int) -> _Operators:
         - 2.0 * np.sum(np.square(wide.smooth(column)))
         + np.square(np.sum(np.square(column)))
     )
-    return _Operators(smoother(t, window=window, degree=degree), wide, float(trace_b), float(trace_b2))
+    return Operators(smoother(t, window=window, degree=degree), wide, float(trace_b), float(trace_b2))
 
 
 def _running_median(curves: Floats) -> Floats:

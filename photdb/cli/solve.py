@@ -155,7 +155,7 @@ def _about_the_best(project: "Project", search: Any, rows: Sequence[Any]) -> Ite
     terms = query("SELECT * FROM fitted_term WHERE target = ? AND rank = 1", (search.label,)).all()
     if terms:
         yield (
-            "Taken out of all these curves, and in the best: "
+            "DETRENDED: fitted to each of these curves and taken out of it, in the best "
             + ", ".join(f"{t.term} {mmag(t.amplitude_mag)} ± {mmag(t.amplitude_err_mag)} mmag" for t in terms)
             + "."
         )

@@ -176,7 +176,7 @@ def test_options_are_stored_said_replayed_and_given_up(night):
     done = night.photdb(
         "solve", "--detrend", "sky,airmass", "--baseline", "1-18", "--offset", "gaps", "--weighting", "least"
     )
-    assert "Taken out of all these curves, and in the best: airmass " in done.stderr
+    assert "DETRENDED: fitted to each of these curves and taken out of it, in the best airmass " in done.stderr
     assert "A signal loses by it: " in done.stderr
     assert "--offset gaps: no gap among these frames" in done.stderr
     terms = night.rows("SELECT DISTINCT term, kind FROM fitted_term ORDER BY term")
