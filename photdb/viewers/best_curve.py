@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection
 
 from photdb.algorithms.differential import (
     differential_error,
@@ -121,13 +120,13 @@ def read_best_curve(project: Project, target: str) -> BestCurve | None:
         best.holdout_mag,
         best.holdout_mag_err,
         best.systematic_mag,
-        _check_stars(connection, frames, best.id),
+        _check_stars(project, frames, best.id),
     )
 
 
-def _check_stars(connection: Connection, frames: Frames, solution_id: int) -> dict[str, Floats]:
+def _check_stars(project: Project, frames: Frames, solution_id: int) -> dict[str, Floats]:
     label, frame_id, mag = columns(
-        connection,
+        project.connection,
         "SELECT s.label, p.frame_id, p.mag FROM check_point p JOIN source s ON s.id = p.source_id"
         " WHERE p.solution_id = ? AND s.removed_at IS NULL ORDER BY p.source_id, p.frame_id",
         "sif",
