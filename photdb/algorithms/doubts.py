@@ -160,3 +160,21 @@ def doubts(
                 " fewer references or apertures leave less to chance"
             )
     return said
+
+
+def worse_for_terms(noise_mag: float, without_mag: float, relative_error: float) -> list[str]:
+    """Say that a curve is noisier with its terms taken out than without: then they could not be told apart.
+
+    Parameters
+    ----------
+    noise_mag, without_mag : float
+        Noise of the curve with the terms taken out, and of the same combination's as it was.
+    relative_error : float
+        Of each.
+    """
+    if noise_mag <= without_mag * (1.0 + relative_error):
+        return []
+    return [
+        f"what was fitted makes the best curve noisier: without it the noise is {1e3 * without_mag:.2f} mmag; such"
+        " terms can hardly be told from each other or from the signal, take fewer"
+    ]

@@ -37,7 +37,7 @@ def curve(
     from photdb.algorithms.ensembles import jackknife
     from photdb.algorithms.references import drifts
 
-    mag, err = _differential(series, k, references, weights, aperture)
+    mag, err = differential_curve(series, k, references, weights, aperture)
     here, t = mag[on.frames], series.jd_utc_mid[on.frames]
     robust = float(noise.robust_noise(here, on.highpass))
     terms = []
@@ -80,7 +80,7 @@ def check_curves(
     """
     out = []
     for c in series.of("check"):
-        mag, err = _differential(series, c, references, weights, aperture)
+        mag, err = differential_curve(series, c, references, weights, aperture)
         frames = on.frames & np.isfinite(mag)
         if not frames.any():
             continue
@@ -106,10 +106,10 @@ def check_curves(
     return out
 
 
-def _differential(
+def differential_curve(
     series: Series, k: int, references: list[int], weights: Floats, aperture: int
 ) -> tuple[Floats, Floats]:
-    """Differential magnitudes and their errors in all frames."""
+    """Compute differential magnitudes and their errors in all frames, with nothing taken out."""
     refs, errors = series.mag[:, references, aperture].T, series.mag_err[:, references, aperture].T
     mag = differential.differential_magnitude(series.mag[:, k, aperture], refs, weights)
     return mag, differential.differential_error(series.mag_err[:, k, aperture], errors, weights)

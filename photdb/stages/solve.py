@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, insert
 from photdb.errors import PhotdbError
 from photdb.stages import STAGES, Plan
 from photdb.stages.comparison import Comparison, all_weights, compare, groups, least_weights, magnitudes
-from photdb.stages.curves import check_curves, curve
+from photdb.stages.curves import check_curves, curve, differential_curve
 from photdb.stages.runner import Session
 from photdb.stages.series import Series, load_series, nothing_left
 from photdb.stages.terms import Asked, asked
@@ -111,7 +111,8 @@ def _solve(
 ) -> dict[str, Any]:
     """Search all combinations for one target; gives the columns of `search`, and under `solutions` a list of them."""
     from photdb.algorithms.combinations import rank
-    from photdb.algorithms.doubts import doubts
+    from photdb.algorithms.doubts import doubts, worse_for_terms
+    from photdb.algorithms.noise import noise, smoother
 
     references = series.of("reference")
     on = compare(series, k, references, params, wanted)
@@ -168,6 +169,10 @@ def _solve(
                 holdout_err=error,
                 window=params["window"],
             )
+            if on.terms is not None:
+                bare = differential_curve(series, k, chosen, w, c.aperture)[0][frames]
+                plain = smoother(series.jd_utc_mid[frames], window=params["window"], degree=params["degree"])
+                said += worse_for_terms(c.noise_mag, float(noise(bare, plain)), highpass.relative_error)
             result["doubts"] = "; ".join(said) or None
         solutions.append(made)
     return {**result, "solutions": solutions}

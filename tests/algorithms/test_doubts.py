@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from photdb.algorithms.doubts import doubts, signal_leak, variation_left
+from photdb.algorithms.doubts import doubts, signal_leak, variation_left, worse_for_terms
 from photdb.algorithms.noise import noise, smoother
 
 N = 142
@@ -69,3 +69,9 @@ def test_a_winner_far_quieter_than_its_holdout_is_said():
     assert said(target, refs, holdout=1.1 * SIGMA) == []
     (text,) = said(target, refs, holdout=1.6 * SIGMA)
     assert "winner is lucky" in text
+
+
+def test_terms_that_make_a_curve_noisier_are_said():
+    assert worse_for_terms(0.0041, 0.0040, 0.08) == []
+    (text,) = worse_for_terms(0.0200, 0.00243, 0.08)
+    assert "without it the noise is 2.43 mmag" in text

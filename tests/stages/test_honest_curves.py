@@ -131,6 +131,15 @@ def test_an_offset_at_the_flip_is_taken_out_and_the_slow_signal_stays():
     assert [t[0] for t in both["solutions"][0]["terms"]] == [name, "airmass"]
 
 
+def test_terms_that_only_do_harm_are_doubted():
+    rng = np.random.default_rng(5)
+    # The place in the frame turns over with the flip: next to nothing tells it from the offset but its jitter.
+    x = np.where(FLIPPED, -80.0, 80.0) + 0.4 * rng.normal(size=N) - 8 * PART
+    found = solved(night(WAVE), asked(["airmass", "x"], [AIRMASS, x], flipped=FLIPPED))
+    assert "what was fitted makes the best curve noisier: without it the noise is " in found["doubts"]
+    assert solved(night(WAVE), asked(["airmass"], [AIRMASS]))["doubts"] is None
+
+
 def test_frames_whose_terms_are_not_known_are_left_out_and_said():
     airmass = AIRMASS.copy()
     airmass[10:13] = np.nan
