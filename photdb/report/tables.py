@@ -83,7 +83,7 @@ def summary(project: Project) -> str:
             f" {1000 * best.noise_mag_err:.2f} mmag over {count(mag.size, 'point')}: an aperture of {best.radius_px:g}"
             f" px against {count(len(best.references), 'reference star')} ({', '.join(best.references)}). It runs over"
             f" {np.ptp(mag) if mag.size else 0.0:.3f} mag."
-            + ("" if best.detrended is None else f" It is detrended: {best.detrended} were fitted to it and taken out.")
+            + ("" if best.detrended is None else f" Fitted to it and taken out (it is detrended): {best.detrended}.")
         )
         if best.noise_holdout_mag is not None and best.noise_holdout_mag_err is not None:
             sentences.append(
