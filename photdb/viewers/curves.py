@@ -215,7 +215,7 @@ def _time_and_frames(upper: "Axes", lower: "Axes", jd_utc_mid: ArrayLike, number
     upper.set_xlabel(time, labelpad=5)
     upper.tick_params(axis="x", direction="in", labelsize=9, labeltop=True, labelbottom=False)
     if lower is not upper:
-        lower.tick_params(axis="x", labelbottom=False)
+        lower.tick_params(axis="x", labelbottom=False, bottom=False)  # the frames have ticks of their own
     from matplotlib.ticker import MaxNLocator
 
     below = lower.secondary_xaxis("bottom", functions=(lambda x: along(x, t, frames), lambda x: along(x, frames, t)))
