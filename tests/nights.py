@@ -51,6 +51,9 @@ RESULTS = (
     "solution",
     "solution_reference",
     "solution_point",
+    "solution_term",
+    "check_curve",
+    "check_point",
 )
 DECISIONS = ("source", "source_anchor", "ephemeris", "camera", "aperture", "rejection", "acceptance", "rule", "project")
 _NOT_COMPARED = {"id", "added_at", "mtime_ns", "created_at", "withdrawn_at", "removed_at", "group_id", "name"}

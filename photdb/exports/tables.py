@@ -21,6 +21,7 @@ _UNITS: Final = {
     "bjd_tdb_mid": "d",
     "jd_utc_emitted": "d",
     "mag": "mag",
+    "mag_standard": "mag",
     "_mag": "mag",
     "mag_err": "mag",
     "_mag_err": "mag",

@@ -25,7 +25,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from photdb.algorithms.differential import instrumental_magnitude, magnitude_error
+from photdb.exports.beside_curves import check_columns, notes_of_terms
 from photdb.exports.files import Draft, safe_name, write_files
 from photdb.exports.layout import JD, MAG, PX, Columns, Night, cells, clean, fixed, flag_notes, source_note, spread
 from photdb.store.arrays import columns, read_apertures, read_by_frame, read_cube, read_frames, read_sources
@@ -204,7 +207,9 @@ def _solutions(night: Night) -> Iterator[Draft]:
             "SELECT s.id, s.rank, s.noise_mag, s.noise_mag_err, s.noise_robust_mag, s.drift_mag, s.aperture_id,"
             " a.radius_px, a.annulus_inner_px, a.annulus_outer_px, s.n_references, s.n_frames, s.n_points, s.weighting,"
             " (SELECT group_concat(label, ', ') FROM (SELECT r.label FROM solution_reference n"
-            "   JOIN source r ON r.id = n.source_id WHERE n.solution_id = s.id ORDER BY r.id))"
+            "   JOIN source r ON r.id = n.source_id WHERE n.solution_id = s.id ORDER BY r.id)),"
+            " s.noise_holdout_mag, s.noise_holdout_mag_err, s.systematic_mag, s.zero_mag, s.zero_mag_err, s.band,"
+            " s.colour_term"
             " FROM solution s JOIN target t ON t.id = s.target_id JOIN aperture a ON a.id = s.aperture_id"
             " WHERE s.target_id = ? ORDER BY s.rank",
             (target.id,),
@@ -219,6 +224,11 @@ def _solutions(night: Night) -> Iterator[Draft]:
                 "noise_mag: scatter of the curve minus its smoothed copy, in the n_frames frames that all combinations"
                 " are compared on; noise_robust_mag: the same, blind to outliers",
                 "drift_mag: rms of the references' own slow drifts against each other; n_points: points of the curve",
+                "noise_holdout_mag: noise of the best of this weighting on frames that did not choose it;"
+                " systematic_mag: what its references bring in slowly, each left out in turn",
+                "zero_mag: added to differential magnitudes, it gives those of the band; colour_term: in it, for the"
+                " target's colour",
+                *notes_of_terms(night, target.label),
             ],
             cells(
                 [row[1:] for row in solutions],
@@ -236,9 +246,17 @@ def _solutions(night: Night) -> Iterator[Draft]:
                 ("n_points", 0),
                 ("weighting", None),
                 ("references", None),
+                ("noise_holdout_mag", MAG),
+                ("noise_holdout_mag_err", MAG),
+                ("systematic_mag", MAG),
+                ("zero_mag", MAG),
+                ("zero_mag_err", MAG),
+                ("band", None),
+                ("colour_term", MAG),
             ),
         )
         data = night.common()
+        notes = []
         for id_, rank, *_ in solutions:
             frame, mag, err = columns(
                 night.project.connection,
@@ -257,6 +275,15 @@ def _solutions(night: Night) -> Iterator[Draft]:
         )
         for heading, values, digits in (("hjd_utc_mid", hjd, JD), ("bjd_tdb_mid", bjd, JD), ("light_time_s", light, 3)):
             data.append((heading, fixed(spread(values, frame, night.frames.id), digits)))
+        zero, zero_err, band = solutions[0][-4:-1]
+        if zero is not None:
+            heading, (best,) = "mag_standard_1", (cells for name, cells in data if name == "mag_1")
+            data.append((heading, fixed(np.array(best, float) + zero, MAG)))
+            error = "" if zero_err is None else f" +- {zero_err:.{MAG}f}"
+            notes.append(f"mag_standard_1: mag_1 as {band} magnitude; zero point {zero:.{MAG}f}{error}")
+        for label, of_check in check_columns(night, solutions[0][0]):
+            data += of_check
+            notes.append(f"mag_check {label}: the check star minus the references of mag_1")
         yield night.draft(
             f"08_best_diff_magnitudes_{name}",
             f"the best light curves of {target.role} {target.label}",
@@ -266,6 +293,8 @@ def _solutions(night: Night) -> Iterator[Draft]:
                 "hjd_utc_mid, bjd_tdb_mid: mid-exposure at the Sun, UTC, and at the barycentre, TDB; light_time_s: from"
                 " the asteroid to here, where its distance is known",
                 *night.told(target.id),
+                *notes,
+                *notes_of_terms(night, target.label),
             ],
             data,
         )

@@ -73,15 +73,20 @@ def _light_curve(project: Project, wanted: Wanted) -> "Figure":
     found = light_curve(project, target_label(project, wanted.target))
     best = found.best
     noise = f"{1000 * best.noise_mag:.2f} ± {1000 * best.noise_mag_err:.2f} mmag"
+    zero = best.zero_mag or 0.0
+    error = "" if best.zero_mag_err is None else f" (zero point ± {best.zero_mag_err:.3f})"
+    detrended = "" if best.detrended is None else f"\ndetrended: {plain(best.detrended)} taken out"
     return light_curve_figure(
         best.jd_utc_mid,
-        best.mag,
+        best.mag + zero,
         best.mag_err,
         left_out=~best.kept,
-        band=(found.low_mag, found.high_mag) if found.n_curves > 1 else None,
+        band=(found.low_mag + zero, found.high_mag + zero) if found.n_curves > 1 else None,
         band_label=f"spread of the {found.n_curves} best",
         number=best.number,
-        title=_title(project, wanted, f"{plain(best.target)}, noise {noise}"),
+        title=_title(project, wanted, f"{plain(best.target)}, noise {noise}{detrended}"),
+        mag_label="differential magnitude" if best.band is None else f"{plain(best.band)} magnitude{error}",
+        checks={plain(label): mag for label, mag in best.checks.items()},
         width=wanted.width,
     )
 

@@ -23,7 +23,8 @@ _PLOTS: Final = {
 }
 #: Those of each target.
 _OF_TARGET: Final = {
-    "lightcurve": "The quietest light curve with its errors; the band is the spread of all that were kept.",
+    "lightcurve": "The quietest light curve with its errors; the band is the spread of all that were kept."
+    " Below, check stars against the same references.",
     "apertures": "The same in every aperture, and the differences from the middle one: where they part, there is light"
     " of other stars.",
     "search": "The least noise that can be had with each number of references in each aperture.",

@@ -85,7 +85,21 @@ def summary(project: Project) -> str:
             f" {1000 * best.noise_mag_err:.2f} mmag over {count(mag.size, 'point')}: an aperture of {best.radius_px:g}"
             f" px against {count(len(best.references), 'reference star')} ({', '.join(best.references)}). It runs over"
             f" {np.ptp(mag) if mag.size else 0.0:.3f} mag."
+            + ("" if best.detrended is None else f" Fitted to it and taken out (it is detrended): {best.detrended}.")
         )
+        if best.noise_holdout_mag is not None and best.noise_holdout_mag_err is not None:
+            sentences.append(
+                f"On frames that did not choose it, the noise of {label} is {1000 * best.noise_holdout_mag:.2f} ±"
+                f" {1000 * best.noise_holdout_mag_err:.2f} mmag (hold-out)."
+            )
+        if best.systematic_mag is not None:
+            sentences.append(
+                f"Leaving out each of its references in turn shows a systematic error of"
+                f" {1000 * best.systematic_mag:.2f} mmag (rms)."
+            )
+        if best.zero_mag is not None:
+            error = "" if best.zero_mag_err is None else f" ± {best.zero_mag_err:.3f}"
+            sentences.append(f"Its zero point is {best.zero_mag:.3f}{error} mag in band {best.band}.")
     return "\n".join(f"<p>{text(sentence)}</p>" for sentence in sentences)
 
 
@@ -179,7 +193,50 @@ def best_combinations(project: Project, target: str) -> str:
         f"The quietest of {n} combinations of {count(n_apertures, 'aperture')} and {count(n_references, 'reference')},"
         f" compared on {count(n_frames, 'frame')}."
     )
-    return table(headings, lines, caption=caption)
+    return _doubts(project, target) + table(headings, lines, caption=caption) + _fitted(project, target)
+
+
+def _doubts(project: Project, target: str) -> str:
+    """Warn where the search may eat a signal, or its winner is lucky."""
+    found = rows(project, "SELECT h.doubts FROM search h JOIN target t ON t.id = h.target_id WHERE t.label = ?", target)
+    return "".join(f'<div class="warning">Doubtful: {text(said)}.</div>' for (said,) in found if said)
+
+
+def _fitted(project: Project, target: str) -> str:
+    """List the terms that were taken out of the best curve, and the check stars beside it."""
+    terms = rows(
+        project,
+        "SELECT term, kind, amplitude_mag, amplitude_err_mag FROM fitted_term WHERE target = ? AND rank = 1",
+        target,
+    )
+    left = rows(
+        project,
+        "SELECT wave_left, dip_left FROM search h JOIN target t ON t.id = h.target_id WHERE t.label = ?",
+        target,
+    )
+    checks = rows(
+        project,
+        "SELECT k.label, c.noise_mag, c.noise_mag_err, c.n_points FROM check_curve c JOIN solution s"
+        " ON s.id = c.solution_id JOIN target t ON t.id = s.target_id JOIN source k ON k.id = c.source_id"
+        " WHERE t.label = ? AND s.rank = 1 AND k.removed_at IS NULL ORDER BY k.id",
+        target,
+    )
+    out = ""
+    if terms:
+        wave, dip = left[0]
+        out += table(
+            ("term", "kind", "taken out, mmag", "±"),
+            [(term, kind, mmag(size), mmag(error)) for term, kind, size, error in terms],
+            caption=f"Detrended: fitted to every curve and taken out, here of the best. Of a wave of one cycle over the"
+            f" night {100 * wave:.0f} % would be left, of a dip in its middle third {100 * dip:.0f} %.",
+        )
+    if checks:
+        out += table(
+            ("check star", "noise mmag", "±", "points"),
+            [(label, mmag(noise), mmag(error), n) for label, noise, error, n in checks],
+            caption="Check stars against the references of the best curve.",
+        )
+    return out
 
 
 def parameters(project: Project) -> str:
@@ -264,13 +321,15 @@ def curve_text(project: Project, target: str) -> str:
     """Give the best light curve of a target as text, with commas between."""
     points = rows(
         project,
-        "SELECT frame, jd_utc_mid, mag, mag_err, hjd_utc_mid, bjd_tdb_mid, light_time_s FROM best_light_curve"
-        " WHERE target = ? ORDER BY jd_utc_mid, frame",
+        "SELECT frame, jd_utc_mid, mag, mag_err, hjd_utc_mid, bjd_tdb_mid, light_time_s, mag_standard"
+        " FROM best_light_curve WHERE target = ? ORDER BY jd_utc_mid, frame",
         target,
     )
-    digits = (8, 5, 5, 8, 8, 3)
+    headings, digits = ["frame,jd_utc_mid,mag,mag_err,hjd_utc_mid,bjd_tdb_mid,light_time_s"], [8, 5, 5, 8, 8, 3]
+    if any(point[-1] is not None for point in points):
+        headings, digits = [f"{headings[0]},mag_standard"], [*digits, 5]
     lines = [
-        ",".join([str(frame), *("" if v is None else f"{v:.{n}f}" for v, n in zip(values, digits, strict=True))])
+        ",".join([str(frame), *("" if v is None else f"{v:.{n}f}" for v, n in zip(values, digits, strict=False))])
         for frame, *values in points
     ]
-    return "\n".join(["frame,jd_utc_mid,mag,mag_err,hjd_utc_mid,bjd_tdb_mid,light_time_s", *lines])
+    return "\n".join([*headings, *lines])

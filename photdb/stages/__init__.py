@@ -111,11 +111,12 @@ STAGES: Final[dict[str, Stage]] = {
         Stage("check", 1, ("camera", "measure", "noise"), ("reference_check",), "set of references"),
         Stage(
             "solve",
-            1,
+            2,
             ("camera", "measure", "times", "noise"),
-            ("search", "solution", "solution_reference", "solution_point"),
+            ("search", "solution", "solution_reference", "solution_point")
+            + ("solution_term", "check_curve", "check_point"),
             "target",
-            {"window": 7, "degree": 2, "weighting": ["mean"], "top": 10},
+            {"window": 7, "degree": 2, "weighting": ["mean"], "top": 10, "detrend": [], "offset": None, "baseline": []},
         ),
     )
 }

@@ -16,7 +16,7 @@ from photdb.algorithms.flags import Flag
 from photdb.algorithms.profiles import circle, part_within
 from photdb.algorithms.suspicion import median_of_known
 from photdb.stages.corrections import Cell, measured_cells
-from photdb.stages.errors import detector, with_errors
+from photdb.stages.errors import frame_errors, with_errors
 from photdb.stages.stamps import StampTask, measure_stamps
 from photdb.stages.surroundings import Surroundings, read_surroundings
 from photdb.store.connection import driver
@@ -149,9 +149,9 @@ def _measured(
     found = list(session.workers.run(measure_stamps, tasks, estimate_s=5e-5 * to.size))
     columns = {name: np.concatenate([part.flux[name] for part in found]) for name in found[0].flux}
     flags = np.concatenate([part.flux_flags for part in found])
-    facts = detector(project.connection)
+    facts = frame_errors(project.connection, around.expected.frames)
     error, flags = with_errors(
-        facts,
+        facts.detector,
         flux_adu=columns["flux_adu"],
         noise_area_px=columns["noise_area_px"],
         radius_px=rings[None, :, 0],
@@ -160,6 +160,7 @@ def _measured(
         peak_adu=np.full((order.size, 1), -np.inf),
         fwhm_px=around.fwhm_px[to[order]][:, None],
         passing_px=np.full((order.size, 1), np.inf),
+        scintillation_mag=facts.scintillation_mag[to[order]][:, None],
         flags=flags,
     )
     flux, noise = np.empty_like(columns["flux_adu"]), np.empty((*error.shape, 2))

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 #: The newest revision in `migrations/versions`; a test holds it against Alembic.
-HEAD: Final = "0003"
+HEAD: Final = "0002"
 #: "phdb" as a 32-bit integer: marks the file as photdb's own (PRAGMA application_id).
 APPLICATION_ID: Final = 0x70686462
 #: Partial indices, upserts and RETURNING are used.
@@ -393,6 +393,12 @@ search = Table(
     Column("n_apertures", Integer, nullable=False),
     Column("n_combinations", Integer, nullable=False),
     Column("message", Text),  # why there is no solution
+    Column("noise_holdout_mag", Float),  # of the winner, on frames that did not choose it; NULL: too few to judge
+    Column("noise_holdout_mag_err", Float),
+    Column("detrended", Text),  # the terms that were fitted and taken out; NULL: none
+    Column("wave_left", Float),  # part of a sine of one cycle over the night that they leave, on average
+    Column("dip_left", Float),  # part of the depth of a dip in the middle third of the night that they leave
+    Column("doubts", Text),  # where the search may eat a real signal, or its winner be a lucky one
 )
 solution = Table(
     "solution",
@@ -409,6 +415,16 @@ solution = Table(
     Column("drift_mag", Float),
     Column("n_frames", Integer, nullable=False),
     Column("n_points", Integer, nullable=False),
+    Column("noise_holdout_mag", Float),  # as in `search`, of the combinations of this weighting alone
+    Column("noise_holdout_mag_err", Float),
+    Column("systematic_mag", Float),  # what the references bring in slowly: each left out in turn
+    Column("zero_mag", Float),  # added to `mag`, it gives catalogue magnitudes
+    Column("zero_mag_err", Float),
+    Column("zero_scatter_mag", Float),  # of the references about it
+    Column("n_zero", Integer),  # references it comes from
+    Column("band", Text),
+    Column("colour_term", Float),  # in zero_mag for the target's colour; NULL: none fitted
+    Column("colour_term_err", Float),
 )
 Index("solution_rank", solution.c.target_id, solution.c.rank, unique=True)
 solution_reference = Table(
@@ -512,6 +528,37 @@ correction = Table(
     Column("flux_err_adu", Float),
     Column("removed_adu", Float),  # light of stars, and of hits
     Column("flags", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+solution_term = Table(
+    "solution_term",
+    metadata,
+    _ref("solution_id", key=True),
+    Column("term", Text, primary_key=True),  # of --detrend or --offset
+    Column("kind", Text, nullable=False),  # 'detrend' or 'offset'
+    Column("amplitude_mag", Float, nullable=False),  # of what was taken out, from least to most; an offset's step
+    Column("amplitude_err_mag", Float, nullable=False),
+    Column("span", Float, nullable=False),  # how far the term's own value ranges, in its unit
+    sqlite_with_rowid=False,
+)
+check_curve = Table(
+    "check_curve",
+    metadata,
+    _ref("solution_id", key=True),
+    _ref("source_id", key=True),
+    Column("noise_mag", Float),
+    Column("noise_mag_err", Float),
+    Column("n_points", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+check_point = Table(
+    "check_point",
+    metadata,
+    _ref("solution_id", key=True),
+    _ref("source_id", key=True),
+    _ref("frame_id", key=True),
+    Column("mag", Float, nullable=False),
+    Column("mag_err", Float),
     sqlite_with_rowid=False,
 )
 
@@ -625,20 +672,24 @@ SELECT t.label AS target, s.rank, s.noise_mag, s.noise_mag_err, s.noise_robust_m
        a.radius_px, a.annulus_inner_px, a.annulus_outer_px, s.weighting, s.n_references,
        (SELECT group_concat(label, ' ') FROM (SELECT r.label FROM solution_reference n
           JOIN source r ON r.id = n.source_id WHERE n.solution_id = s.id ORDER BY r.id)) AS reference_labels,
-       s.n_frames, s.n_points
+       s.n_frames, s.n_points, s.noise_holdout_mag, s.noise_holdout_mag_err, s.systematic_mag, s.zero_mag,
+       s.zero_mag_err, s.band, s.colour_term, s.colour_term_err, h.detrended
   FROM solution s
   JOIN target t ON t.id = s.target_id
-  JOIN aperture a ON a.id = s.aperture_id""",
+  JOIN aperture a ON a.id = s.aperture_id
+  JOIN search h ON h.target_id = s.target_id""",
     "light_curve": """
 SELECT t.label AS target, s.rank, f.number AS frame, f.jd_utc_mid, p.mag, p.mag_err, s.aperture_id, s.weighting,
-       m.hjd_utc_mid, m.bjd_tdb_mid, m.light_time_s, f.jd_utc_mid - m.light_time_s / 86400.0 AS jd_utc_emitted
+       m.hjd_utc_mid, m.bjd_tdb_mid, m.light_time_s, f.jd_utc_mid - m.light_time_s / 86400.0 AS jd_utc_emitted,
+       p.mag + s.zero_mag AS mag_standard, s.zero_mag_err, s.band
   FROM solution s
   JOIN solution_point p ON p.solution_id = s.id
   JOIN target t ON t.id = s.target_id
   JOIN frame f ON f.id = p.frame_id
   LEFT JOIN target_time m ON m.target_id = t.id AND m.frame_id = f.id""",
     "best_light_curve": """
-SELECT target, frame, jd_utc_mid, mag, mag_err, hjd_utc_mid, bjd_tdb_mid, light_time_s, jd_utc_emitted
+SELECT target, frame, jd_utc_mid, mag, mag_err, hjd_utc_mid, bjd_tdb_mid, light_time_s, jd_utc_emitted,
+       mag_standard, zero_mag_err, band
   FROM light_curve WHERE rank = 1""",
     # What the squared error of each flux is made of, ADU²: no more and no less than flux_err_adu². Rounding is to
     # whole ADU; a scatter of the sky below read noise and rounding counts as these.
@@ -672,6 +723,19 @@ SELECT s.label AS source, s.role, n.aperture_id, a.radius_px, a.annulus_inner_px
   FROM source_noise n
   JOIN source s ON s.id = n.source_id AND s.removed_at IS NULL
   JOIN aperture a ON a.id = n.aperture_id AND a.removed_at IS NULL""",
+    # Check stars in the ensemble and aperture of a target's best curve.
+    "check_light_curve": """
+SELECT t.label AS target, k.label AS check_star, f.number AS frame, f.jd_utc_mid, p.mag, p.mag_err,
+       p.mag + s.zero_mag AS mag_standard
+  FROM check_point p
+  JOIN solution s ON s.id = p.solution_id
+  JOIN target t ON t.id = s.target_id
+  JOIN source k ON k.id = p.source_id AND k.removed_at IS NULL
+  JOIN frame f ON f.id = p.frame_id""",
+    # What was fitted to kept curves and taken out of them.
+    "fitted_term": """
+SELECT t.label AS target, s.rank, m.term, m.kind, m.amplitude_mag, m.amplitude_err_mag, m.span
+  FROM solution_term m JOIN solution s ON s.id = m.solution_id JOIN target t ON t.id = s.target_id""",
     "session": "\nUNION ALL ".join(
         f"SELECT '{name}' AS fact, coalesce(p.{name}, {first}, h.{name}, {last}) AS value,"  # noqa: S608 - of this page
         f" CASE WHEN p.{name} IS NOT NULL THEN 'set' WHEN {first} IS NOT NULL THEN 'estimated'"

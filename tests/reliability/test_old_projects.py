@@ -108,12 +108,12 @@ def test_results_of_a_frozen_project_are_current_or_work_by_the_version_of_their
 
 
 # --- a revision to come, that rebuilds tables with children -----------------------------------------------------------
-NEXT = '''"""Another column that must not be empty, and a check: parents of nearly all tables are made anew."""
+NEXT = f'''"""Another column that must not be empty, and a check: parents of nearly all tables are made anew."""
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0099"
+down_revision = "{schema.HEAD}"
 
 
 def upgrade():
@@ -131,7 +131,7 @@ def migrations(tmp_path_factory):
     folder = tmp_path_factory.mktemp("newer") / "migrations"
     here = Path(__file__).resolve().parents[2] / "migrations"
     shutil.copytree(here, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "versions" / "0002_next.py").write_text(NEXT)
+    (folder / "versions" / "0099_next.py").write_text(NEXT)
     return folder
 
 
@@ -150,7 +150,7 @@ def is_new_and_whole(night: Night, kept):
     with closing(sqlite3.connect(night.path)) as raw:
         assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert raw.execute("PRAGMA foreign_key_check").fetchall() == []
-        assert raw.execute("SELECT version_num FROM alembic_version").fetchall() == [("0002",)]
+        assert raw.execute("SELECT version_num FROM alembic_version").fetchall() == [("0099",)]
         assert raw.execute("SELECT count(DISTINCT note) FROM frame").fetchone() == (20,)
     assert_kept(kept, rows_of(night.path, kept))
 
@@ -181,7 +181,7 @@ def test_a_migration_killed_anywhere_is_all_or_nothing(commands, night_at, migra
         assert ended.code == -9, (point, ended)
         n_hot += night.path.with_name("night.photdb-journal").exists()
         is_old_and_whole(night, before, content)
-        for copy in night.folder.glob("night.photdb.before-0002-*Z"):  # whole, as it has its name
+        for copy in night.folder.glob("night.photdb.before-0099-*Z"):  # whole, as it has its name
             assert pages(copy.read_bytes()) == pages(content)
             copy.unlink()
     assert n_hot >= 5  # the file itself had been written to, and was put back

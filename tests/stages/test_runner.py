@@ -24,7 +24,7 @@ def test_an_option_left_out_is_that_of_the_last_run(night):
     night.photdb("solve", "--window", 5, "--weighting", "flux")
     assert options(night, "solve") == {**STAGES["solve"].defaults, "window": 5, "weighting": ["flux"]}
     night.photdb("solve", "--top", 3)
-    assert options(night, "solve") == {"window": 5, "degree": 2, "weighting": ["flux"], "top": 3}
+    assert options(night, "solve") == {**STAGES["solve"].defaults, "window": 5, "weighting": ["flux"], "top": 3}
     night.photdb("solve", "--default", "--degree", 1)
     assert options(night, "solve") == {**STAGES["solve"].defaults, "degree": 1}
     assert night.work() == {}
