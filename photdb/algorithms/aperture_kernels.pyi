@@ -1,4 +1,5 @@
-"""The loops of `photdb.algorithms.aperture`, compiled from `aperture_kernels.pyx`: sums over circles.
+"""The loops of `photdb.algorithms.aperture`, compiled from `aperture_kernels.pyx`: sums over
+circles, plain and weighted by a profile.
 
 Arrays are C-contiguous; stamps (m, h, w) are float32 or float64, with NaN where a pixel is not usable. `items` (n,)
 says which of them, `x` and `y` (n,), finite, where in them.
@@ -16,4 +17,18 @@ def overlaps(dx: _Floats, dy: _Floats, radius: _Floats) -> _Floats:
     """Give the areas (n,) that unit pixels centred at `dx`, `dy` share with circles about (0, 0)."""
 
 def circle_sums(stamps: NDArray[Any], items: _Integers, x: _Floats, y: _Floats, radii: _Floats) -> _Floats:
-    """Sum over circles (3, n, p): usable pixels times their overlap, the overlaps, and their squares."""
+    """Sum over circles of radii (n, p): usable pixels times their overlap, the overlaps, their squares (3, n, p)."""
+
+def profile_sums(
+    stamps: NDArray[Any],
+    items: _Integers,
+    x: _Floats,
+    y: _Floats,
+    radii: _Floats,
+    alpha2: _Floats,
+    beta: _Floats,
+) -> _Floats:
+    """Sum over circles (4, n), with weights w: a Moffat profile (core radius² `alpha2`, `beta`), 1 at its peak, averaged
+
+    over each pixel and times its overlap with the circle: w × usable pixels, w, w², and the overlaps.
+    """
