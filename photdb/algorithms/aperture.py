@@ -14,12 +14,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from photdb.algorithms import aperture_kernels as kernels
 from photdb.algorithms.flags import Flag
-from photdb.algorithms.profile import CLIP_FWHM, alpha2_px, in_pixel, profile_moments
+from photdb.algorithms.profile import CLIP_FWHM, profile_moments, quadratic
 from photdb.algorithms.sky import SKY_FACTOR, ring_sky
 from photdb.algorithms.stamps import as_stack
 
 Floats = NDArray[np.float64]
 
+_GRID: Final = 2.0**30
 #: No centroid is better than some ten-thousandths of a pixel.
 _LEAST_ERROR2_PX2: Final = 1e-8
 
@@ -47,12 +48,14 @@ class Apertures:
 class Masks:
     """What optimal extraction goes by, for n sources: arrays (n,) of the profile of each one's frame, and places.
 
-    `fwhm_px`, `beta`: as `photdb.algorithms.profile.fit_profile` gives them. `x_expected_px`, `y_expected_px`: where
+    `fwhm_px` to `e_cross`: see `photdb.algorithms.profile.Moffat`. `x_expected_px`, `y_expected_px`: where
     the source should be, in pixels of its stamp. `expected_err_px`: the standard error of each of these.
     """
 
     fwhm_px: Floats
     beta: Floats
+    e_plus: Floats
+    e_cross: Floats
     x_expected_px: Floats
     y_expected_px: Floats
     expected_err_px: Floats
@@ -238,10 +241,10 @@ def optimal_sums(
     Naylor 1998, MNRAS 296, 339, equations 9-14; the blend of positions is the mean of two of known variances.
     """
     fwhm, beta = masks.fwhm_px[items], masks.beta[items]
-    alpha2, radius = alpha2_px(fwhm, beta), CLIP_FWHM * fwhm
+    shapes, radius = quadratic(fwhm, beta, masks.e_plus[items], masks.e_cross[items]), CLIP_FWHM * fwhm
 
     def at(x_px: Floats, y_px: Floats) -> tuple[Floats, Floats, Floats]:
-        light, total, square, seen = kernels.profile_sums(stack, items, x_px, y_px, radius, alpha2, beta)
+        light, total, square, seen = kernels.profile_sums(stack, items, x_px, y_px, radius, shapes)
         with np.errstate(invalid="ignore", divide="ignore"):
             weight = np.where(square > 0, total / square, 0.0)
         return light * weight, total * weight, seen
@@ -250,11 +253,13 @@ def optimal_sums(
     lost = ~(np.isfinite(x_expected) & np.isfinite(y_expected))
     x_expected, y_expected = np.where(lost, x, x_expected), np.where(lost, y, y_expected)
     raw, area, _ = at(x_expected, y_expected)
-    height = (raw - sky_adu * area) * in_pixel(0.0, fwhm, beta) / profile_moments(fwhm, beta)[0]
+    height = (raw - sky_adu * area) / profile_moments(fwhm, beta)[0]
     centroid2 = (2.0 / np.pi) * np.square(sky_scatter_adu) / np.square(np.maximum(height, 1e-30)) + _LEAST_ERROR2_PX2
     expected2 = np.square(masks.expected_err_px[items])
     part = np.where(height > 0, expected2 / (expected2 + centroid2), 0.0)
-    return at(x_expected + part * (x - x_expected), y_expected + part * (y - y_expected))
+    # To a billionth of a pixel, as centroids are: the same bits wherever the stamp was cut.
+    x, y = (np.rint((e + part * (c - e)) * _GRID) / _GRID for e, c in ((x_expected, x), (y_expected, y)))
+    return at(x, y)
 
 
 def flux_error(
@@ -273,7 +278,8 @@ def flux_error(
 
     The variance is f flux / gain + Σw² σ² + (Σw)² s σ² / n_sky. σ is the measured scatter of the sky's pixels, which
     holds sky photons, read noise and rounding; where the read noise is known, it is not less than read noise and
-    rounding to whole ADU give. s is the variance of the sky's estimate against that of a mean, f is Σw²P: 1 for circles.
+    rounding to whole ADU give. s is the variance of the sky's estimate against that of a mean; f is Σw²P, 1 for
+    circles.
 
     Parameters
     ----------

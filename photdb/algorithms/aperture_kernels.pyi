@@ -1,5 +1,4 @@
-"""The loops of `photdb.algorithms.aperture`, compiled from `aperture_kernels.pyx`: sums over
-circles, plain and weighted by a profile.
+"""The loops of `photdb.algorithms.aperture`, compiled from `aperture_kernels.pyx`.
 
 Arrays are C-contiguous; stamps (m, h, w) are float32 or float64, with NaN where a pixel is not usable. `items` (n,)
 says which of them, `x` and `y` (n,), finite, where in them.
@@ -25,10 +24,9 @@ def profile_sums(
     x: _Floats,
     y: _Floats,
     radii: _Floats,
-    alpha2: _Floats,
-    beta: _Floats,
+    shapes: _Floats,
 ) -> _Floats:
-    """Sum over circles (4, n), with weights w: a Moffat profile (core radius² `alpha2`, `beta`), 1 at its peak, averaged
+    """Sum over circles (4, n): w × usable pixels, w, w², and the overlaps.
 
-    over each pixel and times its overlap with the circle: w × usable pixels, w, w², and the overlaps.
+    The weight w is the overlap times (1 + a dx² + 2 b dx dy + c dy²)^−β; `shapes` (n, 4) has a, b, c and β.
     """

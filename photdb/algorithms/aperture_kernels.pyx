@@ -102,14 +102,8 @@ def circle_sums(const real[:, :, ::1] stamps, const int64_t[::1] items, const do
     return out
 
 
-cdef double in_pixel(double radius2, double alpha2, double beta) noexcept nogil:
-    """Give a Moffat profile, 1 at its peak, averaged over a pixel: to the first term, a 24th of its Laplacian."""
-    cdef double square = radius2 / alpha2, core = 1.0 + square
-    return pow(core, -beta) * (1.0 + beta * (beta * square - 1.0) / (6.0 * alpha2 * core * core))
-
-
 cdef void sum_profile(const real *stamp, Py_ssize_t height, Py_ssize_t width, double x, double y, double r,
-                      double alpha2, double beta, double *buffer, double *sums) noexcept nogil:
+                      const double *shape, double *buffer, double *sums) noexcept nogil:
     """Sum over a circle: profile × pixels, profile, its square, and the overlaps; profiles are cut by the circle."""
     cdef Py_ssize_t first = within(ceil(x - r - 0.5), width), n = within(floor(x + r + 0.5) + 1, width) - first
     cdef Py_ssize_t row = within(ceil(y - r - 0.5), height), end = within(floor(y + r + 0.5) + 1, height), i
@@ -118,7 +112,7 @@ cdef void sum_profile(const real *stamp, Py_ssize_t height, Py_ssize_t width, do
     cdef double *below = buffer + 2 * (width + 1)
     cdef double *above = buffer + 3 * (width + 1)
     cdef const real *pixel
-    cdef double overlap, weight, dx, dy
+    cdef double overlap, weight, dx, dy, in_x = shape[0], in_xy = 2.0 * shape[1], in_y = shape[2], power = -shape[3]
     sums[0] = sums[1] = sums[2] = sums[3] = 0.0
     if n <= 0 or end <= row:
         return
@@ -134,7 +128,7 @@ cdef void sum_profile(const real *stamp, Py_ssize_t height, Py_ssize_t width, do
             overlap = min(max((above[i + 1] - below[i + 1]) - (above[i] - below[i]), 0.0), 1.0)
             if pixel[i] == pixel[i] and overlap > 0.0:
                 dx = first + i - x
-                weight = overlap * in_pixel(dx * dx + dy * dy, alpha2, beta)
+                weight = overlap * pow(1.0 + in_x * dx * dx + in_xy * dx * dy + in_y * dy * dy, power)
                 sums[0] += weight * pixel[i]
                 sums[1] += weight
                 sums[2] += weight * weight
@@ -144,7 +138,7 @@ cdef void sum_profile(const real *stamp, Py_ssize_t height, Py_ssize_t width, do
 
 
 def profile_sums(const real[:, :, ::1] stamps, const int64_t[::1] items, const double[::1] x, const double[::1] y,
-                 const double[::1] radii, const double[::1] alpha2, const double[::1] beta):
+                 const double[::1] radii, const double[:, ::1] shapes):
     cdef Py_ssize_t n = items.shape[0], i, k, height = stamps.shape[1], width = stamps.shape[2]
     cdef double[4] sums
     out = np.zeros((4, n))
@@ -153,8 +147,8 @@ def profile_sums(const real[:, :, ::1] stamps, const int64_t[::1] items, const d
     if n and height and width:
         with nogil:
             for i in range(n):
-                sum_profile(&stamps[items[i], 0, 0], height, width, x[i], y[i], radii[i], alpha2[i], beta[i],
-                            &buffer[0], sums)
+                sum_profile(&stamps[items[i], 0, 0], height, width, x[i], y[i], radii[i], &shapes[i, 0], &buffer[0],
+                            sums)
                 for k in range(4):
                     result[k, i] = sums[k]
     return out

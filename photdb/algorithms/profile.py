@@ -1,9 +1,10 @@
-"""The profile of a frame's stars: a round Moffat function, fitted to its bright stars, and what follows from it.
+"""The profile of a frame's stars: a Moffat function with elliptical contours, fitted to its bright stars.
 
 It is the mask of optimal extraction (`photdb.algorithms.aperture`), the same for all stars of a frame: where it is not
 quite theirs, that costs a little noise, but takes the same part of the light of all (Naylor 1998, MNRAS 296, 339).
 """
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -13,35 +14,63 @@ from photdb.algorithms.stamps import as_stack
 
 Floats = NDArray[np.float64]
 
-#: The mask ends so many FWHM from the star: of a Gaussian nothing is beyond, of a Moffat profile of β = 2.5 some 3 %.
+#: The mask ends so many FWHM from the star: of a Gaussian nothing is beyond, of a Moffat profile of β = 3 some 4 %.
 CLIP_FWHM: Final = 2.0
-#: Fewer stars say too little of the wings; the profile is then one of this β, and of the frame's FWHM.
+#: Fewer stars say too little of the wings; the profile is then round, of this β, and of the frame's FWHM.
 MIN_STARS: Final = 3
 USUAL_BETA: Final = 4.0
 #: Wings beyond these are those of neighbours, or of a Gaussian.
 _BETAS: Final = (1.6, 50.0)
+#: Axes of 1 to 3 are trails.
+_MOST_ELLIPTIC: Final = 0.8
+#: The fit looks so far around each star, and takes so many steps.
+_FIT_FWHM: Final = 1.5
+_MOST_STEPS: Final = 30
 #: Stars whose pixels differ from the common profile so many times as much as is usual are none, or double.
 _UNLIKE: Final = 2.5
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(48)
 
 
+@dataclass(frozen=True, slots=True)
+class Moffat:
+    """A profile (1 + r²/α²)^−β with r² = ((1 + e₊) dx² + 2 eₓ dx dy + (1 − e₊) dy²) / √(1 − e₊² − eₓ²).
+
+    Attributes
+    ----------
+    fwhm_px : float
+        Geometric mean of those along the axes. It is of the light as pixels have it, at the distances of their centres:
+        a pixel's own width is in it.
+    beta : float
+        50 is nearly a Gaussian.
+    e_plus, e_cross : float
+        (a² − b²) / (a² + b²) of the axes, times cos 2θ and sin 2θ with the sign turned: 0 is round.
+    n_stars : int
+        How many stars it was fitted to; 0 if there were too few.
+    """
+
+    fwhm_px: float
+    beta: float
+    e_plus: float
+    e_cross: float
+    n_stars: int
+
+
 def alpha2_px(fwhm_px: ArrayLike, beta: ArrayLike) -> Floats:
-    """Give the squared core radius of Moffat profiles (1 + r²/α²)^−β of these FWHM."""
+    """Give the squared core radius of Moffat profiles of these FWHM."""
     value: Floats = np.square(fwhm_px) / (4.0 * (np.exp2(1.0 / np.asarray(beta, float)) - 1.0))
     return value
 
 
-def in_pixel(radius2: ArrayLike, fwhm_px: ArrayLike, beta: ArrayLike) -> Floats:
-    """Give a Moffat profile, 1 at its peak, averaged over a pixel, as `aperture_kernels` does."""
-    alpha2, beta = alpha2_px(fwhm_px, beta), np.asarray(beta, float)
-    square = np.asarray(radius2, float) / alpha2
-    core = 1.0 + square
-    value: Floats = core**-beta * (1.0 + beta * (beta * square - 1.0) / (6.0 * alpha2 * core**2))
-    return value
+def quadratic(fwhm_px: ArrayLike, beta: ArrayLike, e_plus: ArrayLike, e_cross: ArrayLike) -> Floats:
+    """Give a, b, c of r²/α² = a dx² + 2 b dx dy + c dy², and β, along a new last axis."""
+    e_plus, e_cross = np.asarray(e_plus, float), np.asarray(e_cross, float)
+    unit = 1.0 / (alpha2_px(fwhm_px, beta) * np.sqrt(1.0 - e_plus**2 - e_cross**2))
+    parts = np.broadcast_arrays((1.0 + e_plus) * unit, e_cross * unit, (1.0 - e_plus) * unit, np.asarray(beta, float))
+    return np.stack(parts, axis=-1)
 
 
 def profile_moments(fwhm_px: ArrayLike, beta: ArrayLike) -> Floats:
-    """Integrate a profile, its square and its cube over the mask: shape (3, …); pixels.
+    """Integrate a profile, 1 at its peak, its square and its cube over the mask: shape (3, …); pixels.
 
     With P normalised to 1 within the mask, the weights P / ΣP² of a faint star have Σw = Σw² = s₁² / s₂ (the noise
     area), and its own photons count Σw²P = s₁ s₃ / s₂² times as much as in a circle (4/3 for a Gaussian).
@@ -49,7 +78,7 @@ def profile_moments(fwhm_px: ArrayLike, beta: ArrayLike) -> Floats:
     fwhm, beta = np.asarray(fwhm_px, float)[..., None], np.asarray(beta, float)[..., None]
     radius = 0.5 * CLIP_FWHM * fwhm * (_NODES + 1.0)
     area = np.pi * CLIP_FWHM * fwhm * radius * _WEIGHTS
-    value = in_pixel(radius**2, fwhm, beta)
+    value = (1.0 + radius**2 / alpha2_px(fwhm, beta)) ** -beta
     return np.stack([(area * value**k).sum(axis=-1) for k in (1, 2, 3)])
 
 
@@ -60,10 +89,8 @@ def photon_factor(fwhm_px: ArrayLike, beta: ArrayLike) -> Floats:
     return factor
 
 
-def fit_profile(
-    stamps: NDArray[Any], x: ArrayLike, y: ArrayLike, sky_adu: ArrayLike, *, fwhm_px: float
-) -> tuple[float, float, int]:
-    """Fit one round Moffat profile to the stars of a frame, each with a height of its own.
+def fit_profile(stamps: NDArray[Any], x: ArrayLike, y: ArrayLike, sky_adu: ArrayLike, *, fwhm_px: float) -> Moffat:
+    """Fit one profile to the stars of a frame, each with a height of its own.
 
     Least squares over the pixels within 1.5 FWHM of each star, in units of its height, so that all stars count alike;
     stars that are unlike the rest are left out, once.
@@ -79,59 +106,83 @@ def fit_profile(
 
     Returns
     -------
-    fwhm_px, beta : float
-        Of the profile before pixels collect its light. With fewer than 3 stars: the FWHM as given, and β = 4.
-    n_stars : int
-        How many stars it was fitted to; 0 if there were too few.
+    Moffat
+        With fewer than 3 stars: round, of the FWHM as given and β = 4.
 
     Notes
     -----
-    Moffat 1969, A&A 3, 455.
+    Moffat 1969, A&A 3, 455. The heights are eliminated (variable projection: Golub & Pereyra 1973, SIAM J. Numer. Anal.
+    10, 413); the steps are Levenberg's and Marquardt's.
     """
     stack = as_stack(stamps)
     x, y, sky = (np.asarray(v, dtype=np.float64) for v in (x, y, sky_adu))
+    usual = Moffat(float(fwhm_px), USUAL_BETA, 0.0, 0.0, 0)
+    if not len(stack):
+        return usual
     rows, columns = np.indices(stack.shape[1:])
-    radius2 = np.square(columns - x[:, None, None]) + np.square(rows - y[:, None, None])
-    near = radius2 <= (1.5 * fwhm_px) ** 2
+    dx, dy = columns - x[:, None, None], rows - y[:, None, None]
+    near = dx**2 + dy**2 <= (_FIT_FWHM * fwhm_px) ** 2
     light = stack - sky[:, None, None]
-    whole = np.isfinite(np.where(near, light, 0.0)).all(axis=(1, 2)) & np.isfinite(x + y)
-    stars = np.flatnonzero(whole)
-    fallback = float(fwhm_px), USUAL_BETA, 0
+    whole = np.array(np.isfinite(np.where(near, light, 0.0)).all(axis=(1, 2)) & near.any(axis=(1, 2)))
     for last in (False, True):
-        if stars.size < MIN_STARS:
-            return fallback
-        fitted = _fit(light[stars], radius2[stars], near[stars], fwhm_px)
-        if fitted is None:
-            return fallback
-        fwhm, beta, unlike = fitted
+        if whole.sum() < MIN_STARS:
+            return usual
+        use = near & whole[:, None, None]
+        star, _, _ = np.nonzero(use)
+        star = np.unique(star, return_inverse=True)[1]
+        found = _fit(dx[use], dy[use], light[use].astype(np.float64), star, fwhm_px)
+        if found is None:
+            return usual
+        values, unlike = found
         alike = unlike <= _UNLIKE * np.median(unlike)
         if last or alike.all():
             break
-        stars = stars[alike]
-    return fwhm, beta, int(stars.size)
+        whole[np.flatnonzero(whole)[~alike]] = False
+    return Moffat(*values, int(whole.sum()))
 
 
-def _fit(light: NDArray[Any], radius2: Floats, near: NDArray[np.bool_], fwhm_px: float) -> tuple[float, float, Floats] | None:
-    """Fit FWHM and β; gives each star's rms difference from the profile too."""
-    from scipy.optimize import least_squares
+def _fit(
+    dx: Floats, dy: Floats, light: Floats, star: NDArray[np.intp], fwhm_px: float
+) -> tuple[tuple[float, float, float, float], Floats] | None:
+    """Fit FWHM, β and the ellipse to pixels of stars 0, 1, …; gives each star's rms difference from the profile too."""
+    low = np.array([np.log(fwhm_px / 2.0), 1.0 / _BETAS[1], -_MOST_ELLIPTIC, -_MOST_ELLIPTIC])
+    high = np.array([np.log(fwhm_px * 2.0), 1.0 / _BETAS[0], _MOST_ELLIPTIC, _MOST_ELLIPTIC])
 
-    n_near = near.sum(axis=(1, 2))
-
-    def differences(parameters: Floats) -> Floats:
-        model = np.where(near, in_pixel(radius2, np.exp(parameters[0]), 1.0 / parameters[1]), 0.0)
-        height = (model * light).sum(axis=(1, 2)) / np.square(model).sum(axis=(1, 2))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            rest: Floats = np.where(near, light / height[:, None, None] - model, 0.0)
+    def differences(p: Floats) -> Floats:
+        a, b, c, beta = quadratic(np.exp(p[0]), 1.0 / p[1], p[2], p[3])
+        model = (1.0 + a * dx**2 + 2.0 * b * dx * dy + c * dy**2) ** -beta
+        height = np.bincount(star, model * light) / np.bincount(star, model**2)
+        rest: Floats = light / height[star] - model
         return rest
 
-    low, high = (np.log(fwhm_px / 3.0), 1.0 / _BETAS[1]), (np.log(3.0 * fwhm_px), 1.0 / _BETAS[0])
-    start = (np.log(fwhm_px), 1.0 / USUAL_BETA)
-    first = differences(np.array(start))
-    if not np.isfinite(first).all():
+    def inside(p: Floats) -> Floats:
+        p = np.clip(p, low, high)
+        p[2:] *= min(1.0, _MOST_ELLIPTIC / max(float(np.hypot(p[2], p[3])), 1e-30))
+        return p
+
+    p = np.array([np.log(fwhm_px), 1.0 / USUAL_BETA, 0.0, 0.0])
+    with np.errstate(all="ignore"):
+        rest = differences(p)
+        cost, damping = float(rest @ rest), 1e-3
+        for _ in range(_MOST_STEPS):
+            steps = np.full(4, 1e-5)
+            jacobian = np.stack([(differences(p + s) - rest) / 1e-5 for s in np.diag(steps)])
+            normal, slope = jacobian @ jacobian.T, jacobian @ rest
+            if not np.isfinite(normal).all():
+                return None
+            new = inside(p - np.linalg.solve(normal + damping * np.diag(np.diag(normal) + 1e-12), slope))
+            new_rest = differences(new)
+            new_cost = float(new_rest @ new_rest)
+            if new_cost < cost:
+                small = bool(np.abs(new - p).max() < 1e-4)
+                p, rest, cost, damping = new, new_rest, new_cost, damping * 0.2
+                if small:
+                    break
+            elif damping > 1e4:
+                break
+            else:
+                damping *= 8.0
+    if not np.isfinite(cost):
         return None
-    found = least_squares(lambda p: differences(p).ravel(), start, bounds=(low, high), x_scale=(0.1, 0.1), max_nfev=40)
-    rest = differences(found.x)
-    if not np.isfinite(rest).all():
-        return None
-    unlike: Floats = np.sqrt(np.square(rest).sum(axis=(1, 2)) / n_near)
-    return float(np.exp(found.x[0])), float(1.0 / found.x[1]), unlike
+    unlike = np.sqrt(np.bincount(star, rest**2) / np.bincount(star))
+    return (float(np.exp(p[0])), float(1.0 / p[1]), float(p[2]), float(p[3])), unlike

@@ -1,5 +1,4 @@
-"""The loop of `photdb.algorithms.sky`, compiled from `sky_kernels.pyx`: the clipped medians,
-modes and planes of rings.
+"""The loop of `photdb.algorithms.sky`, compiled from `sky_kernels.pyx`.
 
 Arrays are C-contiguous; stamps (m, h, w) are float32 or float64, with NaN where a pixel is not usable. `items` (n,)
 says which of them, `x` and `y` (n,), finite, where in them.

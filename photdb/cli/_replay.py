@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: Options that say where and how a command works, not what it does.
 _ELSEWHERE: Final = {"project_path", "verbose", "quiet", "n_workers", "scheduler", "interactive", "web"}
 #: Parameters that decide something before the work begins, and so even if the work does not end.
-_DECIDING: Final = {*RULES, "reference_frame", "apertures", "more", "radii", "annulus"}
+_DECIDING: Final = {*RULES, "reference_frame", "apertures", "more", "radii", "annulus", "kinds", "sky"}
 #: Where decisions are kept, and the columns that say when they were made.
 _STAMPS: Final = {
     "rule": ("created_at", "withdrawn_at"),

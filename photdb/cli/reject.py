@@ -109,15 +109,17 @@ def reject_list(console: Console) -> None:
     Example:
       photdb reject list
     """
+    from photdb.store.arrays import read_apertures
+
     with console.reading() as project:
         rows = project.connection.exec_driver_sql(
-            "SELECT e.kind, e.frame, e.source, e.aperture_id, a.radius_px, coalesce(u.text, e.reason) AS reason,"
-            " e.overruled FROM excluded e LEFT JOIN aperture a ON a.id = e.aperture_id"
-            " LEFT JOIN active_rule u ON u.id = e.rule_id ORDER BY e.since, reason, e.frame"
+            "SELECT e.kind, e.frame, e.source, e.aperture_id, coalesce(u.text, e.reason) AS reason, e.overruled"
+            " FROM excluded e LEFT JOIN active_rule u ON u.id = e.rule_id ORDER BY e.since, reason, e.frame"
         ).all()
+        names = {a.id: f"{a.id} ({a})" for a in read_apertures(project.connection, removed=True)}
     groups: dict[tuple[object, ...], list[int]] = {}
     for row in rows:
-        aperture = None if row.aperture_id is None else f"{row.aperture_id} (r {row.radius_px:g})"
+        aperture = names.get(row.aperture_id)
         key = (row.kind, row.source, aperture, row.reason, "accepted all the same" if row.overruled else "left out")
         groups.setdefault(key, [])
         if row.frame is not None:

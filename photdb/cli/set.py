@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from photdb.store.project import Project
 
 
-
 @click.command()
 @click.option("--gain", "gain_e_per_adu", type=or_none(number(above=0)), help="Electrons per ADU.")
 @click.option("--read-noise", "read_noise_e", type=or_none(number(least=0)), help="Electrons.")

@@ -99,9 +99,7 @@ def _noise(project: Project, wanted: Wanted) -> "Figure":
     from photdb.viewers.noise import noise_figure
 
     found = noise_diagram(project, aperture_id=wanted.aperture_id)
-    title = _title(
-        project, wanted, f"noise of {count(len(found.labels), 'source')}, aperture {found.radius_px[found.place]:g} px"
-    )
+    title = _title(project, wanted, f"noise of {count(len(found.labels), 'source')}, aperture {found.name}")
     return noise_figure(found, title=title, width=wanted.width)
 
 

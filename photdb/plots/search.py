@@ -57,5 +57,5 @@ def noise_map(project: Project, target: str) -> NoiseMap:
         "ff",
         (target,),
     )
-    radii = np.array([a.radius_px for a in series.apertures])[apertures]
-    return NoiseMap(target, radii, noise[apertures], n_references, kept, len(references) <= MAX_EXHAUSTIVE)
+    names = [series.apertures[p].label for p in apertures]
+    return NoiseMap(target, names, noise[apertures], n_references, kept, len(references) <= MAX_EXHAUSTIVE)

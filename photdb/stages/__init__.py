@@ -96,7 +96,7 @@ STAGES: Final[dict[str, Stage]] = {
         Stage("headers", 1, (), ("frame", "frame_wcs"), "frame"),
         Stage("qc", 2, ("headers",), ("frame_quality", "detection"), "frame", {"region": None}),
         Stage("shifts", 3, ("qc",), ("shift",), "frame", {"exclude": [], "region": None}),
-        Stage("measure", 2, ("shifts",), ("centroid", "flux"), "measurement", {"search_px": 5}),
+        Stage("measure", 2, ("shifts",), ("centroid", "flux", "profile"), "measurement", {"search_px": 5}),
         Stage("check", 1, ("measure",), ("reference_check",), "set of references"),
         Stage(
             "solve",

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 #: The newest revision in `migrations/versions`; a test holds it against Alembic.
-HEAD: Final = "0001"
+HEAD: Final = "0004"
 #: "phdb" as a 32-bit integer: marks the file as photdb's own (PRAGMA application_id).
 APPLICATION_ID: Final = 0x70686462
 #: Partial indices, upserts and RETURNING are used.
@@ -167,6 +167,13 @@ aperture = Table(
     Column("origin", Text, nullable=False),
     Column("created_at", Text, nullable=False),
     Column("removed_at", Text),
+    Column(
+        "sky",
+        Text,
+        CheckConstraint("sky IN ('median', 'mode', 'plane')"),
+        nullable=False,
+        server_default=text("'median'"),
+    ),
 )
 Index(
     "aperture_spec",
@@ -175,6 +182,7 @@ Index(
     text("coalesce(radius_fwhm, 0)"),
     aperture.c.annulus_inner_px,
     aperture.c.annulus_outer_px,
+    aperture.c.sky,
     unique=True,
 )
 rejection = Table(
@@ -301,6 +309,22 @@ flux = Table(
     Column("flags", Integer, nullable=False),
     sqlite_with_rowid=False,
 )
+# The stars' profile in a frame, and where sources are against where they are expected: for optimal extraction alone.
+profile = Table(
+    "profile",
+    metadata,
+    _ref("frame_id", key=True),
+    Column("input", Integer, nullable=False),
+    Column("fwhm_px", Float, nullable=False),
+    Column("beta", Float, nullable=False),  # of a Moffat function
+    Column("e_plus", Float, nullable=False),  # its ellipticity: `photdb.algorithms.profile.Moffat`
+    Column("e_cross", Float, nullable=False),
+    Column("photon_factor", Float, nullable=False),  # variance of a star's own photons against that in a circle
+    Column("n_stars", Integer, nullable=False),  # 0: too few, it is taken from the frame's FWHM
+    Column("x_offset_px", Float, nullable=False),
+    Column("y_offset_px", Float, nullable=False),
+    Column("n_sources", Integer, nullable=False),  # that say the offset
+)
 reference_check = Table(
     "reference_check",
     metadata,
@@ -407,6 +431,11 @@ _METRICS = {
 #: What a rule can be about.
 METRICS: Final = tuple(name for names in _METRICS.values() for name in names)
 
+#: An aperture as users type it.
+_APERTURE: Final = """CASE a.kind WHEN 'fixed' THEN printf('%g', a.radius_px) WHEN 'fwhm' THEN printf('%gfwhm',
+       a.radius_fwhm) ELSE a.kind END || printf(',%g,%g', a.annulus_inner_px, a.annulus_outer_px)
+       || CASE a.sky WHEN 'median' THEN '' ELSE ',' || a.sky END AS aperture"""
+
 VIEWS: Final[dict[str, str]] = {
     "frame_metric": "\nUNION ALL ".join(
         f"SELECT frame_id, '{name}' AS metric, {name} AS value FROM {table}"  # noqa: S608 - names of this page
@@ -454,12 +483,12 @@ SELECT f.id AS frame_id, f.number, f.path, f.jd_utc_mid, f.exposure_s, f.filter,
     "instrumental": """
 SELECT s.label AS source, s.role, f.number AS frame, f.jd_utc_mid, x.aperture_id, a.radius_px, a.annulus_inner_px,
        a.annulus_outer_px, c.x_px, c.y_px, c.fwhm_px, x.flux_adu, x.flux_err_adu, x.sky_adu, x.sky_scatter_adu,
-       x.n_sky, c.peak_adu, x.flags | c.flags AS flags
+       x.n_sky, c.peak_adu, x.flags | c.flags AS flags, @aperture
   FROM flux x
   JOIN centroid c ON c.frame_id = x.frame_id AND c.source_id = x.source_id
   JOIN source s ON s.id = x.source_id AND s.removed_at IS NULL
   JOIN frame f ON f.id = x.frame_id
-  JOIN aperture a ON a.id = x.aperture_id AND a.removed_at IS NULL""",
+  JOIN aperture a ON a.id = x.aperture_id AND a.removed_at IS NULL""".replace("@aperture", _APERTURE),
     # Sources that curves are wanted of.
     "target": """
 SELECT s.id, s.label, s.role FROM source s
@@ -471,10 +500,10 @@ SELECT t.label AS target, s.rank, s.noise_mag, s.noise_mag_err, s.noise_robust_m
        a.radius_px, a.annulus_inner_px, a.annulus_outer_px, s.weighting, s.n_references,
        (SELECT group_concat(label, ' ') FROM (SELECT r.label FROM solution_reference n
           JOIN source r ON r.id = n.source_id WHERE n.solution_id = s.id ORDER BY r.id)) AS reference_labels,
-       s.n_frames, s.n_points
+       s.n_frames, s.n_points, @aperture
   FROM solution s
   JOIN target t ON t.id = s.target_id
-  JOIN aperture a ON a.id = s.aperture_id""",
+  JOIN aperture a ON a.id = s.aperture_id""".replace("@aperture", _APERTURE),
     "light_curve": """
 SELECT t.label AS target, s.rank, f.number AS frame, f.jd_utc_mid, p.mag, p.mag_err, s.aperture_id, s.weighting
   FROM solution s

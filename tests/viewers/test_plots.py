@@ -111,7 +111,7 @@ def test_references_lie_one_below_the_other_by_what_is_said():
 
 def test_apertures_are_compared_with_the_middle_one():
     mag = RNG.normal(0, 0.01, (3, N))
-    curves = ApertureCurves("T", ["R1"], np.array([2.0, 3.0, 4.0]), NUMBER, JD, mag)
+    curves = ApertureCurves("T", ["R1"], ["2 px", "3 px", "4 px"], NUMBER, JD, mag)
     upper, lower = apertures_figure(curves).axes
     assert [line.get_label() for line in upper.lines] == ["2 px", "3 px", "4 px"]
     first, _, last = lower.lines
@@ -121,7 +121,7 @@ def test_apertures_are_compared_with_the_middle_one():
 
 def test_search_rings_the_kept_and_names_the_best():
     noise = np.array([[0.009, 0.007, 0.008], [0.006, 0.005, 0.0055]])
-    found = NoiseMap("T", np.array([3.0, 4.0]), noise, np.array([2.0, 3.0]), np.array([0.005, 0.0055]), True)
+    found = NoiseMap("T", ["3 px", "4 px"], noise, np.array([2.0, 3.0]), np.array([0.005, 0.0055]), True)
     (axes,) = search_figure(found).axes
     lines = {line.get_label(): line for line in axes.lines}
     np.testing.assert_allclose(lines["4 px"].get_ydata(), [6.0, 5.0, 5.5])
