@@ -26,6 +26,9 @@ _MOST_ELLIPTIC: Final = 0.8
 #: The fit looks so far around each star, and takes so many steps.
 _FIT_FWHM: Final = 1.5
 _MOST_STEPS: Final = 30
+#: Of its height: how well a profile can be known, and the pixels' noise that a star may have at most.
+_MODEL_ERROR: Final = 0.02
+_MOST_NOISE: Final = 0.1
 #: Stars whose pixels differ from the common profile so many times as much as is usual are none, or double.
 _UNLIKE: Final = 2.5
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(48)
@@ -89,18 +92,28 @@ def photon_factor(fwhm_px: ArrayLike, beta: ArrayLike) -> Floats:
     return factor
 
 
-def fit_profile(stamps: NDArray[Any], x: ArrayLike, y: ArrayLike, sky_adu: ArrayLike, *, fwhm_px: float) -> Moffat:
+def fit_profile(
+    stamps: NDArray[Any],
+    x: ArrayLike,
+    y: ArrayLike,
+    sky_adu: ArrayLike,
+    scatter_adu: ArrayLike,
+    *,
+    fwhm_px: float,
+) -> Moffat:
     """Fit one profile to the stars of a frame, each with a height of its own.
 
-    Least squares over the pixels within 1.5 FWHM of each star, in units of its height, so that all stars count alike;
-    stars that are unlike the rest are left out, once.
+    Least squares over the pixels within 1.5 FWHM of each star, in units of its height, weighted by the noise that the
+    sky has in these units, and 2 % for stars that are not quite alike. Stars that are lower than ten times the noise
+    are left out, and once those that are unlike the rest.
 
     Parameters
     ----------
     stamps : array (n, h, w)
         Pixels around bright stars that are not saturated, in ADU; a star whose pixels are not all there is left out.
-    x, y, sky_adu : array (n,)
-        Their positions in pixels of the stamps, and their skies; stars with any of them NaN are left out.
+    x, y, sky_adu, scatter_adu : array (n,)
+        Their positions in pixels of the stamps, their skies, and the noise of a pixel there; stars with any of them NaN
+        are left out.
     fwhm_px : float
         Roughly their FWHM.
 
@@ -115,7 +128,7 @@ def fit_profile(stamps: NDArray[Any], x: ArrayLike, y: ArrayLike, sky_adu: Array
     10, 413); the steps are Levenberg's and Marquardt's.
     """
     stack = as_stack(stamps)
-    x, y, sky = (np.asarray(v, dtype=np.float64) for v in (x, y, sky_adu))
+    x, y, sky, scatter = (np.asarray(v, dtype=np.float64) for v in (x, y, sky_adu, scatter_adu))
     usual = Moffat(float(fwhm_px), USUAL_BETA, 0.0, 0.0, 0)
     if not len(stack):
         return usual
@@ -124,13 +137,19 @@ def fit_profile(stamps: NDArray[Any], x: ArrayLike, y: ArrayLike, sky_adu: Array
     near = dx**2 + dy**2 <= (_FIT_FWHM * fwhm_px) ** 2
     light = stack - sky[:, None, None]
     whole = np.array(np.isfinite(np.where(near, light, 0.0)).all(axis=(1, 2)) & near.any(axis=(1, 2)))
+    usual_model = np.where(near, (1.0 + (dx**2 + dy**2) / alpha2_px(fwhm_px, USUAL_BETA)) ** -USUAL_BETA, 0.0)
+    height = np.where(near, usual_model * light, 0.0).sum(axis=(1, 2)) / np.square(usual_model).sum(axis=(1, 2))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        noise = scatter / height
+    whole &= (noise >= 0) & (noise < _MOST_NOISE)  # false for NaN
+    weight = 1.0 / np.sqrt(noise**2 + _MODEL_ERROR**2)
     for last in (False, True):
         if whole.sum() < MIN_STARS:
             return usual
         use = near & whole[:, None, None]
         star, _, _ = np.nonzero(use)
         star = np.unique(star, return_inverse=True)[1]
-        found = _fit(dx[use], dy[use], light[use].astype(np.float64), star, fwhm_px)
+        found = _fit(dx[use], dy[use], light[use].astype(np.float64), star, weight[whole], fwhm_px)
         if found is None:
             return usual
         values, unlike = found
@@ -142,9 +161,9 @@ def fit_profile(stamps: NDArray[Any], x: ArrayLike, y: ArrayLike, sky_adu: Array
 
 
 def _fit(
-    dx: Floats, dy: Floats, light: Floats, star: NDArray[np.intp], fwhm_px: float
+    dx: Floats, dy: Floats, light: Floats, star: NDArray[np.intp], weight: Floats, fwhm_px: float
 ) -> tuple[tuple[float, float, float, float], Floats] | None:
-    """Fit FWHM, β and the ellipse to pixels of stars 0, 1, …; gives each star's rms difference from the profile too."""
+    """Fit FWHM, β and the ellipse to pixels of stars 0, 1, …; gives each star's difference from the profile too."""
     low = np.array([np.log(fwhm_px / 2.0), 1.0 / _BETAS[1], -_MOST_ELLIPTIC, -_MOST_ELLIPTIC])
     high = np.array([np.log(fwhm_px * 2.0), 1.0 / _BETAS[0], _MOST_ELLIPTIC, _MOST_ELLIPTIC])
 
@@ -152,7 +171,7 @@ def _fit(
         a, b, c, beta = quadratic(np.exp(p[0]), 1.0 / p[1], p[2], p[3])
         model = (1.0 + a * dx**2 + 2.0 * b * dx * dy + c * dy**2) ** -beta
         height = np.bincount(star, model * light) / np.bincount(star, model**2)
-        rest: Floats = light / height[star] - model
+        rest: Floats = weight[star] * (light / height[star] - model)
         return rest
 
     def inside(p: Floats) -> Floats:

@@ -178,12 +178,12 @@ def _find(path: Path, seen: tuple[int, int], stars: Floats, fwhm_px: float) -> "
     found = centroids(stamps, x, y, fwhm_px=fwhm_px, search_px=3, max_offset_px=1.0)
     x, y = (np.where(found.flags == 0, v, np.nan) for v in (found.x_px, found.y_px))
     good = np.flatnonzero(found.flags == 0)
-    sky = np.full(x.size, np.nan)
+    sky, scatter = np.full((2, x.size), np.nan)
     inner, outer = (r * fwhm_px for r in _RING_FWHM)
-    sky[good] = ring_sky(stamps, good, x[good], y[good], inner_px=inner, outer_px=outer)[0]
+    sky[good], scatter[good], _ = ring_sky(stamps, good, x[good], y[good], inner_px=inner, outer_px=outer)
     reach = math.ceil(1.5 * fwhm_px + 1.5)
     near = slice(half - reach, half + reach + 1)
-    return fit_profile(stamps[:, near, near], x - near.start, y - near.start, sky, fwhm_px=fwhm_px)
+    return fit_profile(stamps[:, near, near], x - near.start, y - near.start, sky, scatter, fwhm_px=fwhm_px)
 
 
 def offsets(

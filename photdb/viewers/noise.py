@@ -92,8 +92,9 @@ def draw_noise_by_aperture(axes: "Axes", found: NoiseDiagram) -> None:
     known = 1000.0 * np.concatenate([found.measured_mag, found.expected_mag]).ravel()
     _log_noise(axes, known[np.isfinite(known) & (known > 0)])
     dress(axes, ylabel="noise, mmag")
-    hollow = {"fwhm": "small and hollow: it follows the FWHM", "optimal": "large and hollow: optimal extraction"}
+    hollow = {"fwhm": "small, hollow: scaled by the FWHM", "optimal": "large, hollow: optimal"}
     others = "".join(f"; {hollow[kind]}" for kind in dict.fromkeys(found.kinds) if kind in hollow)
+    others = others.replace(";", "\n", 1).replace("\n ", "\n")
     axes.set_xlabel(f"radius of the aperture, px (dashed: the CCD equation{others})")
 
 

@@ -137,7 +137,7 @@ def test_noise_shows_measured_and_foretold_of_each_source():
     grid = np.linspace(-12, -8, 5)
     found = NoiseDiagram(
         ["R1", "T"], ["reference", "asteroid"], np.array([3.0, 4.0]), 1, np.array([[-11.0, -11.1], [-9.0, -9.1]]),
-        values, values / 2, grid, grid * 0 + 0.01, grid * 0 + 0.005, grid * 0 + 0.004, False,
+        values, values / 2, grid, grid * 0 + 0.01, grid * 0 + 0.005, grid * 0 + 0.004, False, ["fixed"] * 2, "4 px",
     )  # fmt: skip
     upper, lower = noise_figure(found).axes
     assert {text.get_text() for text in upper.texts} == {"R1", "T"}
@@ -178,7 +178,7 @@ def test_very_many_sources_are_not_all_named():
     values, grid = np.full((n, 2), 0.01), np.linspace(-12, -8, 5)
     found = NoiseDiagram(
         [f"S{i}" for i in range(n)], roles, np.array([3.0, 4.0]), 0, RNG.uniform(-11, -9, (n, 2)), values, values,
-        grid, grid * 0 + 0.01, grid * 0 + 0.005, grid * 0 + 0.004, True,
+        grid, grid * 0 + 0.01, grid * 0 + 0.005, grid * 0 + 0.004, True, ["fixed"] * 2, "3 px",
     )  # fmt: skip
     upper, lower = noise_figure(found).axes
     names = {text.get_text() for text in upper.texts}
