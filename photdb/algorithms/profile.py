@@ -138,8 +138,8 @@ def fit_profile(
     light = stack - sky[:, None, None]
     whole = np.array(np.isfinite(np.where(near, light, 0.0)).all(axis=(1, 2)) & near.any(axis=(1, 2)))
     usual_model = np.where(near, (1.0 + (dx**2 + dy**2) / alpha2_px(fwhm_px, USUAL_BETA)) ** -USUAL_BETA, 0.0)
-    height = np.where(near, usual_model * light, 0.0).sum(axis=(1, 2)) / np.square(usual_model).sum(axis=(1, 2))
     with np.errstate(invalid="ignore", divide="ignore"):
+        height = np.where(near, usual_model * light, 0.0).sum(axis=(1, 2)) / np.square(usual_model).sum(axis=(1, 2))
         noise = scatter / height
     whole &= (noise >= 0) & (noise < _MOST_NOISE)  # false for NaN
     weight = 1.0 / np.sqrt(noise**2 + _MODEL_ERROR**2)

@@ -14,7 +14,7 @@ _STAGES = ("qc", "shifts", "field", "references", "apertures", "growth", "lightc
 @click.option("--target", metavar="NAME", help="Of apertures, lightcurve, search; the first one by default.")
 @click.option(
     "--aperture",
-    metavar="N|R,IN,OUT",
+    metavar="N|APERTURE",
     help="Of references and noise; by default that of the best curve, else the middle one.",
 )
 @click.option("--frame", metavar="N", help="Of field: a number, first or last; the reference frame by default.")

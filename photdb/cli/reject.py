@@ -11,9 +11,11 @@ from photdb.wording import count, numbers
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from photdb.store.arrays import Aperture
+
 reason_option = click.option("--reason", default="by hand", show_default=True, help="Why, for later.")
 source_option = click.option("--source", "label", metavar="NAME", help="Only for this source.")
-aperture_option = click.option("--aperture", metavar="N|R,IN,OUT", help="Only in this aperture.")
+aperture_option = click.option("--aperture", metavar="N|APERTURE", help="Only in this aperture.")
 
 
 @click.group()
@@ -82,7 +84,7 @@ def reject_source(console: Console, label: str, aperture: str | None, reason: st
 
 
 @reject_command.command("aperture")
-@click.argument("aperture", metavar="N|R,IN,OUT")
+@click.argument("aperture", metavar="N|APERTURE")
 @reason_option
 @console_options
 def reject_aperture(console: Console, aperture: str, reason: str) -> None:
@@ -116,7 +118,7 @@ def reject_list(console: Console) -> None:
             "SELECT e.kind, e.frame, e.source, e.aperture_id, coalesce(u.text, e.reason) AS reason, e.overruled"
             " FROM excluded e LEFT JOIN active_rule u ON u.id = e.rule_id ORDER BY e.since, reason, e.frame"
         ).all()
-        names = {a.id: f"{a.id} ({a})" for a in read_apertures(project.connection, removed=True)}
+        names = {a.id: f"{a.id} ({_short(a)})" for a in read_apertures(project.connection, removed=True)}
     groups: dict[tuple[object, ...], list[int]] = {}
     for row in rows:
         aperture = names.get(row.aperture_id)
@@ -206,7 +208,7 @@ def accept_source(console: Console, label: str, aperture: str | None) -> None:
 
 
 @accept_command.command("aperture")
-@click.argument("aperture", metavar="N|R,IN,OUT")
+@click.argument("aperture", metavar="N|APERTURE")
 @console_options
 def accept_aperture(console: Console, aperture: str) -> None:
     """Take an aperture in again.
@@ -235,6 +237,10 @@ def _ids(connection: "Connection", label: str | None, aperture: str | None) -> t
         None if label is None else source_id(connection, label),
         None if aperture is None else aperture_id(connection, aperture),
     )
+
+
+def _short(aperture: "Aperture") -> str:
+    return f"r {aperture.radius_px:g}" if (aperture.kind, aperture.sky) == ("fixed", "median") else aperture.label
 
 
 def _scope(label: str | None, aperture: str | None) -> str:

@@ -57,7 +57,7 @@ def measure_stamps(task: StampTask) -> Stamps:
     from photdb.algorithms.profile import CLIP_FWHM
     from photdb.frames import FrameReader
 
-    room = max(task.rings.max(), np.nanmax(task.radius_px, initial=0.0))
+    room = max(task.rings.max(initial=0.0), np.nanmax(task.radius_px, initial=0.0))
     if task.optimal is not None:
         fwhm, *_, x_expected, y_expected, _ = task.optimal
         apart = np.hypot(x_expected - task.x_px, y_expected - task.y_px)
