@@ -109,7 +109,7 @@ def test_optimal_extraction_beside_the_best_circle() -> None:
 
 
 def test_errors_against_truth_and_theory(tmp_path: Path) -> None:
-    """Two cells of the grid, crowded Moffat stars among them: the CCD equation to 8 % with some 600 measurements."""
+    """Two cells of the grid, crowded Moffat stars among them: the CCD equation to 10 %, three standard errors."""
     from benchmarks.grid import lines_of, measure_night, ratios
 
     found = []
@@ -120,8 +120,8 @@ def test_errors_against_truth_and_theory(tmp_path: Path) -> None:
     for aperture in ("1.2 FWHM", "1.2 × each frame's", "optimal"):
         ccd, stated, n = ratios([p for p in found if p.aperture == aperture])
         assert n > 300
-        assert ccd == pytest.approx(1.0, abs=0.08), aperture
-        assert stated == pytest.approx(1.0, abs=0.08), aperture
+        assert ccd == pytest.approx(1.0, abs=0.1), aperture
+        assert stated == pytest.approx(1.0, abs=0.1), aperture
     assert len(lines_of(found)) > 10
 
 

@@ -63,8 +63,10 @@ def shape_of(apertures: Sequence[Aperture], fwhm_px: Floats, noise_area_px: Floa
     """
     from photdb.algorithms.sky import SKY_FACTOR
 
-    radius = np.stack([np.broadcast_to(a.spec.radius_px(fwhm_px), fwhm_px.shape) for a in apertures], axis=1)
-    optimal = np.array([a.kind == "optimal" for a in apertures])
+    radius = np.empty((fwhm_px.size, len(apertures)))
+    for p, a in enumerate(apertures):
+        radius[:, p] = a.spec.radius_px(fwhm_px)
+    optimal = np.array([a.kind == "optimal" for a in apertures], bool)
     return Shape(
         np.where(optimal, noise_area_px, np.pi * radius**2),
         radius,

@@ -46,7 +46,7 @@ def test_noise_is_less_than_in_any_circle(fwhm, gain):
 
 @pytest.mark.parametrize("profile", [{"profile": "gaussian"}, {"profile": "moffat", "moffat_beta": 2.5}])
 def test_noise_is_as_stated(profile):
-    """Of faint and of bright stars: to 5 % with 1200 each; a Gaussian's own photons count 4/3 times."""
+    """Of faint and of bright stars: to 6 % (3 standard errors of 1200); a Gaussian's own photons count 4/3 times."""
     light, x, y = light_of(3.2, 1200, **profile)
     shape = fitted(light, x, y, 3.4)
     masks = masks_of(shape, x, y)
@@ -62,7 +62,7 @@ def test_noise_is_as_stated(profile):
             sky_scatter_adu=found.sky_scatter_adu, n_sky=found.n_sky, gain_e_per_adu=1.0,
             photon_factor=factor,
         )  # fmt: skip
-        assert found.flux_adu.std() / np.sqrt(np.mean(error**2)) == pytest.approx(1.0, abs=0.05)
+        assert found.flux_adu.std() / np.sqrt(np.mean(error**2)) == pytest.approx(1.0, abs=0.06)
 
 
 def test_a_profile_is_found_again():

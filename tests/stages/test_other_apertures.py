@@ -178,7 +178,7 @@ def test_every_command_knows_them(night_at, tmp_path):
     night.photdb("reject", "frames", "3", "--aperture", "1.1fwhm,13,18", "--source", "R1")
     solved = night.photdb("solve").stdout
     assert {word for line in solved.splitlines()[1:] for word in line.split() if "13,18" in word} == set(APERTURES[1:])
-    assert "1.1fwhm,13,18" in night.photdb("reject", "list").stdout
+    assert "1.1 FWHM" in night.photdb("reject", "list").stdout
     night.photdb("plot", "noise", "--aperture", "optimal,13,18", "--save", tmp_path / "optimal.png")
     night.photdb("report", tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
