@@ -33,6 +33,7 @@ N_ENSEMBLE = 5
 N_FRAMES = 60
 #: Radii in FWHM; the small one is for sources whose noise is less in it. The ring begins at five FWHM.
 LARGE, SMALL = "1.2 FWHM", "0.7 FWHM, where that is better"
+SCALED = "1.2 × each frame's"
 RADII = {LARGE: 1.2, SMALL: 0.7}
 #: Magnitudes of larger errors are far from normal.
 _MOST_MAG = 0.2
@@ -101,7 +102,7 @@ def measure_night(cell: dict[str, str], seed: int, folder: Path, *, n_frames: in
     circles = {name: round(factor * fwhm, 2) for name, factor in RADII.items()}
     tail = f",{ring[0]},{ring[1]}"
     typed = {name: f"{radius}{tail}" for name, radius in circles.items()}
-    typed |= {"1.2 × each frame's": f"1.2fwhm{tail}", "optimal": f"optimal{tail}"}
+    typed |= {SCALED: f"1.2fwhm{tail}", "optimal": f"optimal{tail}"}
     run("measure", "-j", 1, "-q", "--apertures", *typed.values())
     return list(_points(cell, folder / "night.photdb", truth, typed, circles, ring))
 
@@ -116,12 +117,16 @@ def _points(
 ) -> Iterator[Points]:
     from photdb.simulate import clean, expected_error_mag, mean_noise_area_px, optimal_error_mag
     from photdb.stages.series import load_series
+    from photdb.store.arrays import read_by_frame, read_frames
     from photdb.store.project import Project
 
     fwhm = float(cell["FWHM, px"])
     n_sky = np.pi * (ring[1] ** 2 - ring[0] ** 2)
     with Project.read(path) as project:
         series = load_series(project, "asteroid", "reference", "check")
+        frames = read_frames(project.connection)
+        widths = read_by_frame(project.connection, "frame_quality", ["fwhm_px"], frames)[0]
+        scaled = 1.2 * widths[np.isin(frames.id, series.frame_id)]
     rows = series.number - 1
     columns = [truth.labels.index(s.label) for s in series.sources]
     at = np.ix_(rows, columns)
@@ -135,6 +140,9 @@ def _points(
         good &= np.isfinite(series.mag[:, :, p])
         if name == "optimal":
             theory = optimal_error_mag(truth, n_sky_px=n_sky)[at]
+        elif name == SCALED:
+            theory = np.stack([_one_frame(truth, radius, n_sky, i) for i, radius in zip(rows, scaled, strict=True)])
+            theory = theory[:, columns]
         else:
             noise_area = mean_noise_area_px(round(radius, 2))
             theory = expected_error_mag(truth, radius, n_sky_px=n_sky, noise_area_px=noise_area)[at]
@@ -155,6 +163,14 @@ def _points(
             curve = curve - np.average(curve, weights=1.0 / theory2)
             pull2 = curve**2 / theory2 * use.sum() / (use.sum() - 1)
             yield Points(cell, name, np.full(pull2.size, planned[k]), pull2, stated2 / theory2)
+
+
+def _one_frame(truth: "Truth", radius: float, n_sky: float, index: int) -> Floats:
+    """Give the CCD equation's errors in one frame, whose circles have a radius of their own."""
+    from photdb.simulate import expected_error_mag, mean_noise_area_px
+
+    noise_area = mean_noise_area_px(round(radius, 2))
+    return expected_error_mag(truth, radius, n_sky_px=n_sky, noise_area_px=noise_area)[index]
 
 
 def ratios(points: list[Points]) -> tuple[float, float, int]:
