@@ -18,7 +18,7 @@ plot() { # NIGHT STAGE
     photdb plot "$2" -p "$work/$1/$1.photdb" --save "$docs/$1_$2.png"
 }
 for stage in qc shifts apertures lightcurve; do plot luxembourg "$stage"; done
-for stage in references lightcurve search; do plot hatp32 "$stage"; done
+for stage in references growth lightcurve search; do plot hatp32 "$stage"; done
 for stage in field noise; do plot demo "$stage"; done
 
 cp "$work/hatp32/hatp32.photdb" "$work/hatp32/detrended.photdb"

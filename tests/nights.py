@@ -45,6 +45,7 @@ RESULTS = (
     "frame_error",
     "target_coordinates",
     "target_time",
+    "profile",
     "reference_check",
     "source_noise",
     "search",
@@ -166,7 +167,10 @@ def snapshot(project: Project, *tables: str) -> dict[str, list[str]]:
             for i, label, removed in query("SELECT id, label, removed_at FROM source")
         },
         "aperture": {
-            i: spec for i, *spec in query("SELECT id, radius_px, annulus_inner_px, annulus_outer_px FROM aperture")
+            i: spec
+            for i, *spec in query(
+                "SELECT id, kind, radius_px, radius_fwhm, annulus_inner_px, annulus_outer_px, sky FROM aperture"
+            )
         },
     }
     names["solution"] = {i: (names["source"][t], r) for i, t, r in query("SELECT id, target_id, rank FROM solution")}

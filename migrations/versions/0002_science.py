@@ -1,4 +1,4 @@
-"""What the science of a night needs beside the first schema: errors and times, encounters, honest curves.
+"""What the science of a night needs beside the first schema: errors and times, encounters, apertures, honest curves.
 
 Revision ID: 0002
 """
@@ -213,6 +213,31 @@ CREATE TABLE correction (
     FOREIGN KEY(aperture_id) REFERENCES aperture (id) ON DELETE CASCADE
 )
  WITHOUT ROWID
+    """,
+    # Skies as mode or plane beside the median, and the stars' profile of each frame for optimal extraction.
+    """
+ALTER TABLE aperture ADD COLUMN sky TEXT DEFAULT 'median' NOT NULL CHECK (sky IN ('median', 'mode', 'plane'))
+    """,
+    "DROP INDEX aperture_spec",
+    """
+CREATE UNIQUE INDEX aperture_spec ON aperture (kind, coalesce(radius_px, 0), coalesce(radius_fwhm, 0), annulus_inner_px, annulus_outer_px, sky)
+    """,
+    """
+CREATE TABLE profile (
+    frame_id INTEGER NOT NULL,
+    input INTEGER NOT NULL,
+    fwhm_px FLOAT NOT NULL,
+    beta FLOAT NOT NULL,
+    e_plus FLOAT NOT NULL,
+    e_cross FLOAT NOT NULL,
+    photon_factor FLOAT NOT NULL,
+    n_stars INTEGER NOT NULL,
+    x_offset_px FLOAT NOT NULL,
+    y_offset_px FLOAT NOT NULL,
+    n_sources INTEGER NOT NULL,
+    PRIMARY KEY (frame_id),
+    FOREIGN KEY(frame_id) REFERENCES frame (id) ON DELETE CASCADE
+)
     """,
     # Honest curves: hold-out and systematic errors, zero points, terms that were fitted, and curves of check stars.
     "ALTER TABLE search ADD COLUMN noise_holdout_mag FLOAT",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: Options that say where and how a command works, not what it does.
 _ELSEWHERE: Final = {"project_path", "verbose", "quiet", "n_workers", "scheduler", "interactive", "web", "apply_all"}
 #: Parameters that decide something before the work begins, and so even if the work does not end.
-_DECIDING: Final = {*RULES, "reference_frame", "apertures", "more", "radii", "annulus"}
+_DECIDING: Final = {*RULES, "reference_frame", "apertures", "more", "radii", "annulus", "kinds", "sky"}
 #: Commands that are not repeated: what `guide` did stands there as other commands, and frames and file are others then.
 _LEFT_OUT: Final = {"guide", "relocate", "check-project", "suggest"}
 #: What a history holds, `init` and `add` apart; of a project that came from a stranger nothing else is repeated.

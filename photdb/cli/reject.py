@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from photdb.store.arrays import Aperture
+
 reason_option = click.option("--reason", default="by hand", show_default=True, help="Why, for later.")
 source_option = click.option("--source", "label", metavar="NAME", help="Only for this source.")
 aperture_option = click.option(
-    "--aperture", "apertures", metavar="N|R,IN,OUT", multiple=True, help="Only in this aperture; may be repeated."
+    "--aperture", "apertures", metavar="N|APERTURE", multiple=True, help="Only in this aperture; may be repeated."
 )
 
 
@@ -88,7 +90,7 @@ def reject_source(console: Console, label: str, apertures: tuple[str, ...], reas
 
 
 @reject_command.command("aperture")
-@click.argument("aperture", metavar="N|R,IN,OUT")
+@click.argument("aperture", metavar="N|APERTURE")
 @reason_option
 @console_options
 def reject_aperture(console: Console, aperture: str, reason: str) -> None:
@@ -115,15 +117,17 @@ def reject_list(console: Console) -> None:
     Example:
       photdb reject list
     """
+    from photdb.store.arrays import read_apertures
+
     with console.reading() as project:
         rows = project.connection.exec_driver_sql(
-            "SELECT e.kind, e.frame, e.source, e.aperture_id, a.radius_px, coalesce(u.text, e.reason) AS reason,"
-            " e.overruled FROM excluded e LEFT JOIN aperture a ON a.id = e.aperture_id"
-            " LEFT JOIN active_rule u ON u.id = e.rule_id ORDER BY e.since, reason, e.frame"
+            "SELECT e.kind, e.frame, e.source, e.aperture_id, coalesce(u.text, e.reason) AS reason, e.overruled"
+            " FROM excluded e LEFT JOIN active_rule u ON u.id = e.rule_id ORDER BY e.since, reason, e.frame"
         ).all()
+        names = {a.id: f"{a.id} ({_short(a)})" for a in read_apertures(project.connection, removed=True)}
     groups: dict[tuple[object, ...], list[int]] = {}
     for row in rows:
-        aperture = None if row.aperture_id is None else f"{row.aperture_id} (r {row.radius_px:g})"
+        aperture = names.get(row.aperture_id)
         key = (row.kind, row.source, aperture, row.reason, "accepted all the same" if row.overruled else "left out")
         groups.setdefault(key, [])
         if row.frame is not None:
@@ -210,7 +214,7 @@ def accept_source(console: Console, label: str, apertures: tuple[str, ...]) -> N
 
 
 @accept_command.command("aperture")
-@click.argument("aperture", metavar="N|R,IN,OUT")
+@click.argument("aperture", metavar="N|APERTURE")
 @console_options
 def accept_aperture(console: Console, aperture: str) -> None:
     """Take an aperture in again.
@@ -246,6 +250,10 @@ def _ids(
         None if label is None else source_id(connection, label),
         [aperture_id(connection, text) for text in dict.fromkeys(apertures)] or [None],
     )
+
+
+def _short(aperture: "Aperture") -> str:
+    return f"r {aperture.radius_px:g}" if (aperture.kind, aperture.sky) == ("fixed", "median") else aperture.label
 
 
 def _scope(label: str | None, apertures: "Sequence[str]") -> str:

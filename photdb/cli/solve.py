@@ -143,7 +143,7 @@ def print_solutions(console: Console, project: "Project", most: int = 10) -> Non
                     + ("weighting", "references", "frames", "points"),
                     [
                         (r.rank, r.target, mmag(r.noise_mag), mmag(r.noise_mag_err), mmag(r.noise_robust_mag))
-                        + (mmag(r.drift_mag), f"{r.radius_px:g},{r.annulus_inner_px:g},{r.annulus_outer_px:g}")
+                        + (mmag(r.drift_mag), r.aperture)
                         + (r.weighting, r.reference_labels, r.n_frames, r.n_points)
                         for r in rows
                     ],

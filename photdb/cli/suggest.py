@@ -38,6 +38,7 @@ def suggest_command(console: Console, apply_all: bool, level: float, workers: in
       photdb suggest
       photdb suggest --apply
     """
+    from photdb.stages.corrections import kept_as_measured
     from photdb.stages.runner import run
     from photdb.stages.suggest import suggestions
     from photdb.store.connection import driver
@@ -66,8 +67,9 @@ def suggest_command(console: Console, apply_all: bool, level: float, workers: in
             console.say(f"{count(len(found), 'suggestion')}. All at once: photdb suggest --apply")
         else:
             console.say("Nothing is to be left out.")
-        if message is not None:
-            console.say(f"Note: {message}.")
+        for note in (message, kept_as_measured(project.connection)):
+            if note is not None:
+                console.say(f"Note: {note}.")
         say_unknown_gain(console, project)
 
 

@@ -135,6 +135,14 @@ def _positions(night: Night) -> Iterator[Draft]:
     yield night.draft("04_positions", "positions of the sources", notes, data)
 
 
+#: What an aperture is, in words.
+_RADIUS: Final = {
+    "fixed": "radius {:g} px",
+    "fwhm": "radius {:g} times the FWHM of each frame",
+    "optimal": "optimal extraction by the profile of each frame",
+}
+
+
 def _instrumental(night: Night) -> Iterator[Draft]:
     if not night.query("SELECT 1 FROM flux LIMIT 1"):
         return
@@ -153,12 +161,14 @@ def _instrumental(night: Night) -> Iterator[Draft]:
             data.append((f"mag {s.label}", fixed(mag[:, k], MAG)))
             data.append((f"mag_err {s.label}", fixed(err[:, k], MAG)))
             data.append((f"flags {s.label}", fixed(flags[:, k], 0)))
+        spec = aperture.spec
+        circle = f"r{spec.radius:g}" + ("fwhm" if spec.kind == "fwhm" else "")
         yield night.draft(
-            f"05_instrumental_magnitudes_aperture_{aperture.id}_r{aperture.radius_px:g}",
+            f"05_instrumental_magnitudes_aperture_{aperture.id}_{'optimal' if spec.kind == 'optimal' else circle}",
             f"instrumental magnitudes in aperture {aperture.id}",
             [
-                f"radius {aperture.radius_px:g} px, sky ring {aperture.annulus_inner_px:g} to"
-                f" {aperture.annulus_outer_px:g} px",
+                f"{_RADIUS[spec.kind].format(spec.radius)}, sky ring {spec.inner_px:g} to {spec.outer_px:g} px"
+                + ("" if spec.sky == "median" else f", sky: {spec.sky}"),
                 "mag: -2.5 log10(flux in ADU), as measured, rejected frames included; mag_err: by the CCD equation",
                 source_note(night),
                 *flag_notes(1, 2),
@@ -171,12 +181,14 @@ def _instrumental(night: Night) -> Iterator[Draft]:
 def _reference_check(night: Night) -> Iterator[Draft]:
     rows = night.query(
         "SELECT a.id, a.radius_px, k.scatter_mag, k.expected_mag, k.drift_mag, k.worst_jump_mag, f.number, k.n_frames,"
-        " s.label, k.advice FROM reference_check k JOIN source s ON s.id = k.source_id AND s.removed_at IS NULL"
+        " s.label, k.advice, a.id FROM reference_check k JOIN source s ON s.id = k.source_id AND s.removed_at IS NULL"
         " JOIN aperture a ON a.id = k.aperture_id AND a.removed_at IS NULL"
-        " LEFT JOIN frame f ON f.id = k.worst_frame_id ORDER BY a.radius_px, a.annulus_inner_px, a.id, s.id"
+        " LEFT JOIN frame f ON f.id = k.worst_frame_id"
+        " ORDER BY a.kind, a.radius_px, a.radius_fwhm, a.annulus_inner_px, a.id, s.id"
     )
     if not rows:
         return
+    names = _aperture_names(night)
     yield night.draft(
         "06_reference_check",
         "each reference against the mean of the others",
@@ -185,7 +197,7 @@ def _reference_check(night: Night) -> Iterator[Draft]:
             " the smoothed curve; worst_jump_mag: the largest step between neighbours, at worst_frame",
         ],
         cells(
-            rows,
+            [(*row[:-1], names[row[-1]]) for row in rows],
             ("aperture", 0),
             ("radius_px", 2),
             ("scatter_mag", MAG),
@@ -196,8 +208,13 @@ def _reference_check(night: Night) -> Iterator[Draft]:
             ("n_frames", 0),
             ("reference", None),
             ("advice", None),
+            ("spec", None),
         ),
     )
+
+
+def _aperture_names(night: Night) -> dict[int, str]:
+    return {a.id: str(a) for a in read_apertures(night.project.connection, removed=True)}
 
 
 def _solutions(night: Night) -> Iterator[Draft]:
@@ -216,7 +233,7 @@ def _solutions(night: Night) -> Iterator[Draft]:
         )
         if not solutions:
             continue
-        name = safe_name(target.label, taken)
+        name, names = safe_name(target.label, taken), _aperture_names(night)
         yield night.draft(
             f"07_combinations_{name}",
             f"the best combinations for {target.role} {target.label}",
@@ -231,7 +248,7 @@ def _solutions(night: Night) -> Iterator[Draft]:
                 *notes_of_terms(night, target.label),
             ],
             cells(
-                [row[1:] for row in solutions],
+                [(*row[1:], names[row[6]]) for row in solutions],
                 ("rank", 0),
                 ("noise_mag", MAG),
                 ("noise_mag_err", MAG),
@@ -253,6 +270,7 @@ def _solutions(night: Night) -> Iterator[Draft]:
                 ("zero_mag_err", MAG),
                 ("band", None),
                 ("colour_term", MAG),
+                ("spec", None),
             ),
         )
         data = night.common()

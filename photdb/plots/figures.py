@@ -66,6 +66,15 @@ def _apertures(project: Project, wanted: Wanted) -> "Figure":
     return apertures_figure(curves, title=title, width=wanted.width)
 
 
+def _growth(project: Project, wanted: Wanted) -> "Figure":
+    from photdb.plots.growth import growth_curves
+    from photdb.viewers.growth import growth_figure
+
+    found = growth_curves(project)
+    title = _title(project, wanted, f"curves of growth of {count(len(found.labels), 'source')}")
+    return growth_figure(found, title=title, width=wanted.width)
+
+
 def _light_curve(project: Project, wanted: Wanted) -> "Figure":
     from photdb.plots.light_curve import light_curve
     from photdb.viewers.curves import light_curve_figure
@@ -104,9 +113,7 @@ def _noise(project: Project, wanted: Wanted) -> "Figure":
     from photdb.viewers.noise import noise_figure
 
     found = noise_diagram(project, aperture_id=wanted.aperture_id)
-    title = _title(
-        project, wanted, f"noise of {count(len(found.labels), 'source')}, aperture {found.radius_px[found.place]:g} px"
-    )
+    title = _title(project, wanted, f"noise of {count(len(found.labels), 'source')}, aperture {found.name}")
     return noise_figure(found, title=title, width=wanted.width)
 
 
@@ -122,6 +129,7 @@ PLOTS: Final[dict[str, tuple[Callable[[Project, Wanted], "Figure"], tuple[str, .
     "field": (_field, ("frame",)),
     "references": (_references, ("aperture",)),
     "apertures": (_apertures, ("target",)),
+    "growth": (_growth, ()),
     "lightcurve": (_light_curve, ("target",)),
     "search": (_search, ("target",)),
     "noise": (_noise, ("aperture",)),

@@ -1,5 +1,6 @@
 """What plot `noise` shows: each source's noise against the mean of the references, and what its errors foretell."""
 
+import functools
 import warnings
 
 import numpy as np
@@ -7,10 +8,10 @@ from numpy.typing import NDArray
 
 from photdb.errors import PhotdbError
 from photdb.plots.curves import aperture_place
-from photdb.stages.errors import detector
+from photdb.stages.errors import DEFAULT_FWHM_PX, detector, shape_of
 from photdb.stages.noise import scintillation_in, source_noises
 from photdb.stages.series import ROLES, Series, load_series, nothing_left
-from photdb.store.arrays import read_cube
+from photdb.store.arrays import columns, read_by_frame, read_cube, read_frames
 from photdb.store.connection import driver
 from photdb.store.project import Project
 from photdb.viewers.noise import NoiseDiagram
@@ -53,11 +54,16 @@ def noise_diagram(project: Project, *, aperture_id: int | None = None) -> NoiseD
         raise PhotdbError("no source has frames enough for a scatter: `photdb measure`, or `photdb reject list`")
     curve = _ccd_curve(project, series, place, mag[:, place], references)
     labels, roles = [s.label for s in series.sources], [s.role for s in series.sources]
-    radii = np.array([a.radius_px for a in series.apertures])
+    apertures = series.apertures
+    frames = read_frames(project.connection)
+    widths = read_by_frame(project.connection, "frame_quality", ["fwhm_px"], frames)[0][frames.accepted]
+    widths = widths[np.isfinite(widths)]
+    fwhm = float(np.median(widths)) if widths.size else DEFAULT_FWHM_PX
+    radii = np.array([float(a.spec.radius_px(fwhm)) for a in apertures])
+    kinds, name = [a.kind for a in apertures], apertures[place].label
     air = float(np.sqrt(np.mean(np.square(scintillation)))) if scintillation.any() else None
-    return NoiseDiagram(
-        labels, roles, radii, place, mag, measured, expected, *_with_air(curve, air), air, _gain_in_words(project)
-    )
+    whole, gain = _with_air(curve, air), _gain_in_words(project)
+    return NoiseDiagram(labels, roles, radii, place, mag, measured, expected, *whole, air, gain, kinds, name)
 
 
 def _gain_in_words(project: Project) -> str:
@@ -82,7 +88,7 @@ def _ccd_curve(
     """Magnitudes and the CCD equation there in an aperture: total, photons alone, sky and read-out alone."""
     from photdb.algorithms.aperture import flux_error
 
-    radius = series.apertures[p].radius_px
+    aperture = series.apertures[p]
     area, scatter, n_sky = (
         float(np.nanmedian(cube))
         for cube in read_cube(
@@ -94,15 +100,30 @@ def _ccd_curve(
         )
     )
     facts = detector(project.connection)
-    camera = {"gain_e_per_adu": facts.gain_e_per_adu, "read_noise_e": facts.read_noise_e}
+    (widths, factors) = columns(
+        project.connection,
+        "SELECT coalesce(q.fwhm_px, ?), coalesce(p.photon_factor, 1.0) FROM frame_quality q"
+        " LEFT JOIN profile p ON p.frame_id = q.frame_id",
+        "ff",
+        (DEFAULT_FWHM_PX,),
+    )
+    typical = np.median(widths, keepdims=True), np.array([[area]]), np.median(factors, keepdims=True)
+    shape = shape_of([aperture], *typical)
+    equation = functools.partial(
+        flux_error,
+        area_px=shape.area_px[0, 0],
+        noise_area_px=area,
+        sky_scatter_adu=scatter,
+        n_sky=n_sky,
+        gain_e_per_adu=facts.gain_e_per_adu,
+        read_noise_e=facts.read_noise_e,
+        sky_factor=shape.sky_factor[0],
+        photon_factor=shape.photon_factor[0, 0],
+    )
     grid = np.linspace(np.nanmin(mag) - 0.6, np.nanmax(mag) + 0.6, 100)
     flux = 10.0 ** (-0.4 * grid)
     to_mag = 2.5 / np.log(10.0) / flux
-    circle = np.pi * radius**2
-    alone = flux_error(flux, area_px=circle, noise_area_px=area, sky_scatter_adu=scatter, n_sky=n_sky, **camera)
-    sky = flux_error(
-        np.zeros_like(flux), area_px=circle, noise_area_px=area, sky_scatter_adu=scatter, n_sky=n_sky, **camera
-    )
+    alone, sky = equation(flux), equation(np.zeros_like(flux))
     here = [j for j in references if series.allowed[j, p]]
     ensemble2 = np.nanmedian(np.square(series.mag_err[:, here, p]).sum(axis=1)) / max(len(here), 1) ** 2
     photons = np.sqrt(np.maximum(np.square(alone) - np.square(sky), 0.0))

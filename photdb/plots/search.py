@@ -55,5 +55,5 @@ def noise_map(project: Project, target: str) -> NoiseMap:
         "ff",
         (target,),
     )
-    radii = np.array([a.radius_px for a in series.apertures])[on.apertures]
-    return NoiseMap(target, radii, noise[on.apertures], n_references, kept, len(references) <= MAX_EXHAUSTIVE)
+    names = [series.apertures[p].label for p in on.apertures]
+    return NoiseMap(target, names, noise[on.apertures], n_references, kept, len(references) <= MAX_EXHAUSTIVE)

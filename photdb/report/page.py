@@ -18,6 +18,8 @@ _PLOTS: Final = {
     " out. Dashed: the rules.",
     "shifts": "Where each frame lies against the reference frame.",
     "references": "Each reference star against the mean of the others: what is not flat is the star's own.",
+    "growth": "Each source's flux against the radius of the aperture, and the difference from the typical curve: who"
+    " grows more than the rest has a neighbour.",
     "noise": "Noise of each source as measured (markers) and as the CCD equation and scintillation foretell (bars,"
     " lines): above in one aperture, below in all, and the ratio of both.",
 }

@@ -12,7 +12,7 @@ from photdb.stages import STAGES
 from photdb.stages.camera import camera_sentence
 from photdb.stages.runner import plan, resolve
 from photdb.stages.times import in_words
-from photdb.store.arrays import read_apertures, read_frames
+from photdb.store.arrays import Aperture, read_apertures, read_frames
 from photdb.store.connection import driver
 from photdb.store.project import Project
 from photdb.viewers.best_curve import read_best_curve
@@ -82,8 +82,8 @@ def summary(project: Project) -> str:
         mag = best.mag[best.kept]
         sentences.append(
             f"The quietest light curve of the {_called(role)} {label} has a noise of {1000 * best.noise_mag:.2f} ±"
-            f" {1000 * best.noise_mag_err:.2f} mmag over {count(mag.size, 'point')}: an aperture of {best.radius_px:g}"
-            f" px against {count(len(best.references), 'reference star')} ({', '.join(best.references)}). It runs over"
+            f" {1000 * best.noise_mag_err:.2f} mmag over {count(mag.size, 'point')}: {_aperture_words(best.aperture)}"
+            f" against {count(len(best.references), 'reference star')} ({', '.join(best.references)}). It runs over"
             f" {np.ptp(mag) if mag.size else 0.0:.3f} mag."
             + ("" if best.detrended is None else f" Fitted to it and taken out (it is detrended): {best.detrended}.")
         )
@@ -101,6 +101,10 @@ def summary(project: Project) -> str:
             error = "" if best.zero_mag_err is None else f" ± {best.zero_mag_err:.3f}"
             sentences.append(f"Its zero point is {best.zero_mag:.3f}{error} mag in band {best.band}.")
     return "\n".join(f"<p>{text(sentence)}</p>" for sentence in sentences)
+
+
+def _aperture_words(aperture: Aperture) -> str:
+    return "optimal extraction" if aperture.kind == "optimal" else f"an aperture of {aperture.label}"
 
 
 def _called(role: str) -> str:
@@ -123,13 +127,14 @@ def left_out(project: Project) -> str:
     """List frames, sources and apertures that were left out, and why."""
     found = rows(
         project,
-        "SELECT e.kind, e.frame, e.source, a.radius_px, coalesce(u.text, e.reason), e.overruled FROM excluded e"
-        " LEFT JOIN aperture a ON a.id = e.aperture_id LEFT JOIN active_rule u ON u.id = e.rule_id"
+        "SELECT e.kind, e.frame, e.source, e.aperture_id, coalesce(u.text, e.reason), e.overruled FROM excluded e"
+        " LEFT JOIN active_rule u ON u.id = e.rule_id"
         " ORDER BY e.kind, e.since, 5, e.frame",
     )
     groups: dict[tuple[Any, ...], list[int]] = {}
-    for kind, frame, source, radius, reason, overruled in found:
-        aperture = None if radius is None else f"{radius:g} px"
+    names = {a.id: a.label for a in read_apertures(project.connection, removed=True)}
+    for kind, frame, source, aperture_id, reason, overruled in found:
+        aperture = names.get(aperture_id)
         key = (source or "all", aperture or "all", reason, kind, "no, accepted by hand" if overruled else "yes")
         groups.setdefault(key, [])
         if frame is not None:
@@ -172,8 +177,8 @@ def best_combinations(project: Project, target: str) -> str:
     """List the combinations that were kept for a target."""
     found = rows(
         project,
-        "SELECT rank, noise_mag, noise_mag_err, noise_robust_mag, drift_mag, radius_px, annulus_inner_px,"
-        " annulus_outer_px, weighting, reference_labels, n_points FROM best_combination WHERE target = ? ORDER BY rank",
+        "SELECT rank, noise_mag, noise_mag_err, noise_robust_mag, drift_mag, aperture, weighting,"
+        " reference_labels, n_points FROM best_combination WHERE target = ? ORDER BY rank",
         target,
     )
     searched = rows(
@@ -185,7 +190,7 @@ def best_combinations(project: Project, target: str) -> str:
     if not found or not searched:
         return ""
     n, n_apertures, n_references, n_frames = searched[0]
-    lines = [(r[0], *map(mmag, r[1:5]), ",".join(f"{v:g}" for v in r[5:8]), *r[8:]) for r in found]
+    lines = [(r[0], *map(mmag, r[1:5]), *r[5:]) for r in found]
     headings = (
         *("rank", "noise mmag", "±", "robust mmag", "drift mmag", "aperture px", "weighting", "references", "points"),
     )

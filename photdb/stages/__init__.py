@@ -102,7 +102,7 @@ STAGES: Final[dict[str, Stage]] = {
             "measure",
             2,
             ("shifts",),
-            ("centroid", "flux", "frame_error", "correction_input", "correction"),
+            ("centroid", "flux", "frame_error", "profile", "correction_input", "correction"),
             "measurement",
             {"search_px": 5, "hits": "keep", "remove_stars": False},
         ),

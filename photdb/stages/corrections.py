@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import delete
+from sqlalchemy import Connection, delete
 
 from photdb.algorithms.flags import Flag
 from photdb.stages import stage_named
 from photdb.store import schema
-from photdb.store.arrays import Aperture, columns, read_apertures, read_sources, replace_rows
+from photdb.store.arrays import Aperture, columns, read_apertures, read_circles, read_sources, replace_rows
 from photdb.store.connection import driver
 from photdb.store.currency import digest
 from photdb.store.project import Project
-from photdb.wording import count
+from photdb.wording import count, listed
 
 Floats = NDArray[np.float64]
 
@@ -43,6 +43,14 @@ class Cell:
     flags: int
     x_px: float  # where the aperture is
     y_px: float
+
+
+def kept_as_measured(connection: Connection) -> str | None:
+    """Name the apertures in force that encounters and hits are not looked for in, and that are not corrected."""
+    names = [str(a) for a in read_apertures(connection) if a.kind != "fixed"]
+    if not names:
+        return None
+    return f"stars met and hits are looked for in circles of one radius, not in {listed(names)}"
 
 
 def outdated(project: Project, params: dict[str, Any]) -> Outdated | None:
@@ -85,7 +93,7 @@ def run(project: Project, params: dict[str, Any], session: Any) -> None:
 
     for name in ("field", "encounters", "hits"):
         run_stage(project, name, session)
-    apertures = read_apertures(project.connection)
+    apertures = read_circles(project.connection)
     rows: list[tuple[Any, ...]] = []
     for k, source in enumerate(read_sources(project.connection)):
         cells: dict[tuple[int, int], Cell] = {}
@@ -122,7 +130,7 @@ def _hits(
             cell = cells.get(key) or measured.get(key)
             if cell is None or not np.isfinite(cell.flux):
                 continue
-            part = circle_overlap(x[here] - cell.x_px, y[here] - cell.y_px, np.full(here.sum(), aperture.radius_px))
+            part = circle_overlap(x[here] - cell.x_px, y[here] - cell.y_px, np.full(here.sum(), aperture.spec.radius))
             if not part.any():
                 continue
             if wanted == "mend":

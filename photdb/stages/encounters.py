@@ -38,6 +38,8 @@ def plan(project: Project, params: dict[str, Any]) -> Plan:
         plan.blocked = "the stars of the field are not known yet: `photdb suggest`"
         return plan
     around = read_surroundings(project)
+    if not around.apertures:
+        return plan
     plan.n_units, plan.found = len(around.expected.sources), around
     known = dict(driver(project.connection).execute("SELECT source_id, input FROM encounter_input").fetchall())
     for k, source in enumerate(around.expected.sources):
@@ -67,7 +69,7 @@ def _input(around: Surroundings, k: int, fluxes: Fluxes) -> int:
 def run(project: Project, plan: Plan, session: Session) -> None:
     """Hold sources against the field."""
     around: Surroundings = plan.found
-    circles = tuple(circle(around.profile, a.radius_px, around.fwhm_px) for a in around.apertures)
+    circles = tuple(circle(around.profile, a.spec.radius, around.fwhm_px) for a in around.apertures)
     around = replace(around, circles=circles)
     names = [c.name for c in schema.encounter.columns]
     with session.progress("encounters", len(plan.work)) as advance:
@@ -101,9 +103,9 @@ def encounters_of(project: Project, around: Surroundings, k: int, fluxes: Fluxes
             light = _pairs_light(around, k, near, p)
             rows += _rows(around, k, p, fluxes, own, "aperture", kind, near, light, varies=moving or kind == "asteroid")
         if moving:
-            ring = -raised[aperture.annulus_inner_px, aperture.annulus_outer_px] * np.pi * aperture.radius_px**2
+            ring = -raised[aperture.annulus_inner_px, aperture.annulus_outer_px] * np.pi * aperture.spec.radius**2
             rows += _rows(around, k, p, fluxes, own, "ring", "star", stars, ring, varies=True)
-        hot, light = _hot(around, k, aperture.radius_px)
+        hot, light = _hot(around, k, aperture.spec.radius)
         rows += _rows(around, k, p, fluxes, own, "aperture", "hot", hot, light, varies=True)
         for part, flag in (("aperture", Flag.EDGE), ("ring", Flag.RING_EDGE)):
             over = np.flatnonzero((fluxes.flags[:, p] & flag) != 0)
@@ -131,7 +133,7 @@ def _stars(around: Surroundings, k: int) -> Near:
     xy = around.xy_ref[:, k]
     # A ring sees no farther than its rim and three FWHM.
     rim = max(a.annulus_outer_px for a in around.apertures) - (REACH_FWHM - 3.0) * float(around.fwhm_px.min())
-    reach = max([a.radius_px for a in around.apertures] + [rim])
+    reach = max([a.spec.radius for a in around.apertures] + [rim])
     far = (reach + REACH_FWHM * around.fwhm_px) / np.where(np.isfinite(around.shifts.scale), around.shifts.scale, 1.0)
     frame, star = within_reach(xy[:, 0], xy[:, 1], around.star_x, around.star_y, far)
     if around.expected.sources[k].role != "asteroid":  # it is one of the field's stars itself

@@ -16,8 +16,8 @@ from photdb.stages.runner import Session
 from photdb.store import schema
 from photdb.store.arrays import (
     columns,
-    read_apertures,
     read_by_frame,
+    read_circles,
     read_cube,
     read_frames,
     read_sources,
@@ -99,7 +99,7 @@ class Source:
 def plan(project: Project, params: dict[str, Any]) -> Plan:
     """Find sources whose centroids or sky changed."""
     plan = Plan(params)
-    apertures = read_apertures(project.connection)
+    apertures = read_circles(project.connection)
     known = dict(driver(project.connection).execute("SELECT source_id, input FROM hit_input").fetchall())
     sources = _read(project) if apertures else []
     plan.n_units = len(sources)
@@ -112,8 +112,8 @@ def plan(project: Project, params: dict[str, Any]) -> Plan:
 
 def _read(project: Project) -> list[Source]:
     connection = project.connection
-    frames, apertures = read_frames(connection), read_apertures(connection)
-    radius = max(a.radius_px for a in apertures)
+    frames, apertures = read_frames(connection), read_circles(connection)
+    radius = max(a.spec.radius for a in apertures)
     ids = [s.id for s in read_sources(connection)]
     middle = apertures[len(apertures) // 2]
     cubes = read_cube(
@@ -151,7 +151,7 @@ def run(project: Project, plan: Plan, session: Session) -> None:
 
     connection = project.connection
     frames = read_frames(connection)
-    radius = max(a.radius_px for a in read_apertures(connection))
+    radius = max(a.spec.radius for a in read_circles(connection))
     (fwhm,) = read_by_frame(connection, "frame_quality", ["fwhm_px"], frames)
     fwhm = np.where(np.isfinite(fwhm), fwhm, DEFAULT_FWHM_PX)
     gain = session_number(connection, "gain_e_per_adu")

@@ -16,7 +16,7 @@ from photdb.algorithms.flags import Flag
 from photdb.algorithms.profiles import circle, part_within
 from photdb.algorithms.suspicion import median_of_known
 from photdb.stages.corrections import Cell, measured_cells
-from photdb.stages.errors import frame_errors, with_errors
+from photdb.stages.errors import frame_errors, shape_of, with_errors
 from photdb.stages.stamps import StampTask, measure_stamps
 from photdb.stages.surroundings import Surroundings, read_surroundings
 from photdb.store.connection import driver
@@ -50,7 +50,7 @@ def remove_stars(project: Project, session: Any, k: int) -> dict[tuple[int, int]
     place = {frame_id: i for i, frame_id in enumerate(around.expected.frames.id.tolist())}
     met = sorted(place[frame_id] for (frame_id,) in rows if np.isfinite(around.light[place[frame_id]]))
     shown = {f: _shown(around, k, f) for f in met}
-    if not met:
+    if not met or not around.apertures:
         return {}
     # Each place is looked at in its own frame first, then in those that show it without the asteroid.
     where = [(f, g) for f in met for g in (f, *shown[f].tolist())]
@@ -108,7 +108,7 @@ def _shown(around: Surroundings, k: int, f: int) -> Ints:
 
 def _away(around: Surroundings, k: int, f: int, frames: Ints) -> Bools:
     """Tell in which frames (n) and apertures asteroids leave the place of a crossing alone, (n, apertures)."""
-    at, radii = around.xy_ref[f, k], np.array([a.radius_px for a in around.apertures])
+    at, radii = around.xy_ref[f, k], np.array([a.spec.radius for a in around.apertures])
     clear = (radii + _AWAY_FWHM * around.fwhm_px[frames, None]) / around.shifts.scale[frames, None]
     away = np.ones(clear.shape, bool)
     for j, source in enumerate(around.expected.sources):
@@ -124,7 +124,8 @@ def _measured(
     rows = driver(project.connection).execute("SELECT id, path, size_bytes, mtime_ns FROM frame")
     files = {frame_id: rest for frame_id, *rest in rows}
     ids = around.expected.frames.id.tolist()
-    rings = np.array([(a.radius_px, a.annulus_inner_px, a.annulus_outer_px) for a in around.apertures])
+    radii = np.array([a.spec.radius for a in around.apertures])
+    rings = np.array([(a.annulus_inner_px, a.annulus_outer_px) for a in around.apertures])
     of, to = np.array(where, np.intp).T
     xy = around.shifts.of(to).to_frame(around.xy_ref[of, k][:, None])[:, 0]
     order = np.argsort(to, kind="stable")
@@ -143,7 +144,9 @@ def _measured(
                 max_offset_px=np.zeros(mine.size),
                 search_px=2,
                 fit=False,
-                apertures=rings,
+                radius_px=radii,
+                rings=rings,
+                sky=tuple(a.sky for a in around.apertures),
             )
         )
     found = list(session.workers.run(measure_stamps, tasks, estimate_s=5e-5 * to.size))
@@ -154,7 +157,7 @@ def _measured(
         facts.detector,
         flux_adu=columns["flux_adu"],
         noise_area_px=columns["noise_area_px"],
-        radius_px=rings[None, :, 0],
+        shape=shape_of(around.apertures, around.fwhm_px[to[order]], columns["noise_area_px"], np.ones(order.size)),
         sky_scatter_adu=columns["sky_scatter_adu"],
         n_sky=columns["n_sky"],
         peak_adu=np.full((order.size, 1), -np.inf),
@@ -177,7 +180,7 @@ def _model(around: Surroundings, k: int, where: list[tuple[int, int]]) -> Floats
     fwhm = np.broadcast_to(around.fwhm_px[to][:, None], distance.shape)
     out = np.empty((of.size, len(around.apertures)))
     for p, aperture in enumerate(around.apertures):
-        table = circle(around.profile, aperture.radius_px, around.fwhm_px)
+        table = circle(around.profile, aperture.spec.radius, around.fwhm_px)
         out[:, p] = (around.star_flux[near] * part_within(table, distance, fwhm)).sum(axis=1)
     return out
 

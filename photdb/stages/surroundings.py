@@ -15,7 +15,7 @@ from photdb.algorithms.profiles import Circle, Profile
 from photdb.stages.errors import DEFAULT_FWHM_PX
 from photdb.stages.positions import Expected, expected_positions
 from photdb.stages.shifts import Shifts, read_shifts
-from photdb.store.arrays import Aperture, columns, read_apertures, read_by_frame, read_cube
+from photdb.store.arrays import Aperture, columns, read_by_frame, read_circles, read_cube
 from photdb.store.connection import driver
 from photdb.store.project import Project
 
@@ -83,7 +83,7 @@ def read_surroundings(project: Project) -> Surroundings:
         hot_x=hot[0],
         hot_y=hot[1],
         hot_adu=hot[2],
-        apertures=read_apertures(connection),
+        apertures=read_circles(connection),
         xy_ref=_places(project, expected, shifts),
     )
 

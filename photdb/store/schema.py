@@ -193,6 +193,13 @@ aperture = Table(
     Column("origin", Text, nullable=False),
     Column("created_at", Text, nullable=False),
     Column("removed_at", Text),
+    Column(
+        "sky",
+        Text,
+        CheckConstraint("sky IN ('median', 'mode', 'plane')"),
+        nullable=False,
+        server_default=text("'median'"),
+    ),
 )
 Index(
     "aperture_spec",
@@ -201,6 +208,7 @@ Index(
     text("coalesce(radius_fwhm, 0)"),
     aperture.c.annulus_inner_px,
     aperture.c.annulus_outer_px,
+    aperture.c.sky,
     unique=True,
 )
 rejection = Table(
@@ -368,6 +376,22 @@ source_noise = Table(
     Column("ccd_mag", Float),  # of that, the CCD equation alone
     Column("scintillation_mag", Float),
     Column("n_frames", Integer, nullable=False),
+)
+# The stars' profile in a frame, and where sources are against where they are expected: for optimal extraction alone.
+profile = Table(
+    "profile",
+    metadata,
+    _ref("frame_id", key=True),
+    Column("input", Integer, nullable=False),
+    Column("fwhm_px", Float, nullable=False),
+    Column("beta", Float, nullable=False),  # of a Moffat function
+    Column("e_plus", Float, nullable=False),  # its ellipticity: `photdb.algorithms.profile.Moffat`
+    Column("e_cross", Float, nullable=False),
+    Column("photon_factor", Float, nullable=False),  # variance of a star's own photons against that in a circle
+    Column("n_stars", Integer, nullable=False),  # 0: too few, it is taken from the frame's FWHM
+    Column("x_offset_px", Float, nullable=False),
+    Column("y_offset_px", Float, nullable=False),
+    Column("n_sources", Integer, nullable=False),  # that say the offset
 )
 reference_check = Table(
     "reference_check",
@@ -608,6 +632,11 @@ _METRICS = {
 #: What a rule can be about.
 METRICS: Final = tuple(name for names in _METRICS.values() for name in names)
 
+#: An aperture as users type it.
+_APERTURE: Final = """CASE a.kind WHEN 'fixed' THEN printf('%g', a.radius_px) WHEN 'fwhm' THEN printf('%gfwhm',
+       a.radius_fwhm) ELSE a.kind END || printf(',%g,%g', a.annulus_inner_px, a.annulus_outer_px)
+       || CASE a.sky WHEN 'median' THEN '' ELSE ',' || a.sky END AS aperture"""
+
 VIEWS: Final[dict[str, str]] = {
     "frame_metric": "\nUNION ALL ".join(
         f"SELECT frame_id, '{name}' AS metric, {name} AS value FROM {table}"  # noqa: S608 - names of this page
@@ -655,12 +684,12 @@ SELECT f.id AS frame_id, f.number, f.path, f.jd_utc_mid, f.exposure_s, f.filter,
     "instrumental": """
 SELECT s.label AS source, s.role, f.number AS frame, f.jd_utc_mid, x.aperture_id, a.radius_px, a.annulus_inner_px,
        a.annulus_outer_px, c.x_px, c.y_px, c.fwhm_px, x.flux_adu, x.flux_err_adu, x.sky_adu, x.sky_scatter_adu,
-       x.n_sky, c.peak_adu, x.flags | c.flags AS flags
+       x.n_sky, c.peak_adu, x.flags | c.flags AS flags, @aperture
   FROM flux x
   JOIN centroid c ON c.frame_id = x.frame_id AND c.source_id = x.source_id
   JOIN source s ON s.id = x.source_id AND s.removed_at IS NULL
   JOIN frame f ON f.id = x.frame_id
-  JOIN aperture a ON a.id = x.aperture_id AND a.removed_at IS NULL""",
+  JOIN aperture a ON a.id = x.aperture_id AND a.removed_at IS NULL""".replace("@aperture", _APERTURE),
     # Sources that curves are wanted of.
     "target": """
 SELECT s.id, s.label, s.role FROM source s
@@ -673,11 +702,11 @@ SELECT t.label AS target, s.rank, s.noise_mag, s.noise_mag_err, s.noise_robust_m
        (SELECT group_concat(label, ' ') FROM (SELECT r.label FROM solution_reference n
           JOIN source r ON r.id = n.source_id WHERE n.solution_id = s.id ORDER BY r.id)) AS reference_labels,
        s.n_frames, s.n_points, s.noise_holdout_mag, s.noise_holdout_mag_err, s.systematic_mag, s.zero_mag,
-       s.zero_mag_err, s.band, s.colour_term, s.colour_term_err, h.detrended
+       s.zero_mag_err, s.band, s.colour_term, s.colour_term_err, h.detrended, @aperture
   FROM solution s
   JOIN target t ON t.id = s.target_id
   JOIN aperture a ON a.id = s.aperture_id
-  JOIN search h ON h.target_id = s.target_id""",
+  JOIN search h ON h.target_id = s.target_id""".replace("@aperture", _APERTURE),
     "light_curve": """
 SELECT t.label AS target, s.rank, f.number AS frame, f.jd_utc_mid, p.mag, p.mag_err, s.aperture_id, s.weighting,
        m.hjd_utc_mid, m.bjd_tdb_mid, m.light_time_s, f.jd_utc_mid - m.light_time_s / 86400.0 AS jd_utc_emitted,
@@ -696,33 +725,43 @@ SELECT target, frame, jd_utc_mid, mag, mag_err, hjd_utc_mid, bjd_tdb_mid, light_
     "noise_budget": """
 SELECT source, role, frame, jd_utc_mid, aperture_id, radius_px, flux_adu, flux_err_adu, photon_adu2,
        noise_area_px * (pixel_adu2 - read_adu2) AS sky_photon_adu2, noise_area_px * read_adu2 AS read_noise_adu2,
-       9.869604401089358 * radius_px * radius_px * radius_px * radius_px * 1.5707963267948966 * pixel_adu2
-         / max(n_sky, 1) AS sky_estimate_adu2,
-       scintillation_adu2
+       area_px * area_px * sky_factor * pixel_adu2 / max(n_sky, 1) AS sky_estimate_adu2,
+       scintillation_adu2, aperture
   FROM (SELECT *, min(pixel_adu2, floor_adu2) AS read_adu2
           FROM (SELECT *, CASE WHEN read_noise_e IS NULL THEN sky_adu2 ELSE max(sky_adu2, floor_adu2) END AS pixel_adu2
                   FROM (SELECT s.label AS source, s.role, f.number AS frame, f.jd_utc_mid, x.aperture_id, a.radius_px,
                                x.flux_adu, x.flux_err_adu, x.noise_area_px, x.n_sky, e.read_noise_e,
-                               max(x.flux_adu, 0.0) / coalesce(e.gain_e_per_adu, 1.0) AS photon_adu2,
+                               CASE a.kind WHEN 'optimal' THEN x.noise_area_px ELSE 3.141592653589793
+                                 * coalesce(a.radius_px, a.radius_fwhm * coalesce(q.fwhm_px, 3.0))
+                                 * coalesce(a.radius_px, a.radius_fwhm * coalesce(q.fwhm_px, 3.0)) END AS area_px,
+                               CASE a.sky WHEN 'mode' THEN 6.137166941154069 WHEN 'plane' THEN 1.0
+                                 ELSE 1.5707963267948966 END AS sky_factor,
+                               CASE a.kind WHEN 'optimal' THEN p.photon_factor ELSE 1.0 END
+                                 * max(x.flux_adu, 0.0) / coalesce(e.gain_e_per_adu, 1.0) AS photon_adu2,
                                x.sky_scatter_adu * x.sky_scatter_adu AS sky_adu2,
                                coalesce(e.read_noise_e * e.read_noise_e
                                  / (coalesce(e.gain_e_per_adu, 1.0) * coalesce(e.gain_e_per_adu, 1.0)), 0.0)
                                  + 1.0 / 12.0 AS floor_adu2,
                                max(x.flux_adu, 0.0) * max(x.flux_adu, 0.0) * coalesce(e.scintillation_mag, 0.0)
-                                 * coalesce(e.scintillation_mag, 0.0) * 0.8483036976765437 AS scintillation_adu2
+                                 * coalesce(e.scintillation_mag, 0.0) * 0.8483036976765437 AS scintillation_adu2,
+                               @aperture
                           FROM flux x
                           JOIN frame_error e ON e.frame_id = x.frame_id
                           JOIN source s ON s.id = x.source_id AND s.removed_at IS NULL
                           JOIN frame f ON f.id = x.frame_id
-                          JOIN aperture a ON a.id = x.aperture_id AND a.removed_at IS NULL)))""",
+                          LEFT JOIN frame_quality q ON q.frame_id = x.frame_id
+                          LEFT JOIN profile p ON p.frame_id = x.frame_id
+                          JOIN aperture a ON a.id = x.aperture_id AND a.removed_at IS NULL)))""".replace(
+        "@aperture", _APERTURE
+    ),
     # Noise as measured and as foretold, side by side.
     "noise_ratio": """
 SELECT s.label AS source, s.role, n.aperture_id, a.radius_px, a.annulus_inner_px, a.annulus_outer_px, n.n_frames,
        n.noise_mag, n.noise_mag_err, n.noise_robust_mag, n.ccd_mag, n.scintillation_mag, n.expected_mag,
-       n.noise_mag / nullif(n.expected_mag, 0.0) AS ratio
+       n.noise_mag / nullif(n.expected_mag, 0.0) AS ratio, @aperture
   FROM source_noise n
   JOIN source s ON s.id = n.source_id AND s.removed_at IS NULL
-  JOIN aperture a ON a.id = n.aperture_id AND a.removed_at IS NULL""",
+  JOIN aperture a ON a.id = n.aperture_id AND a.removed_at IS NULL""".replace("@aperture", _APERTURE),
     # Check stars in the ensemble and aperture of a target's best curve.
     "check_light_curve": """
 SELECT t.label AS target, k.label AS check_star, f.number AS frame, f.jd_utc_mid, p.mag, p.mag_err,

@@ -11,7 +11,7 @@ from photdb.algorithms.differential import (
     instrumental_magnitude,
     magnitude_error,
 )
-from photdb.store.arrays import Frames, columns, read_cube, read_frames
+from photdb.store.arrays import Aperture, Frames, columns, read_apertures, read_cube, read_frames
 from photdb.store.project import Project
 
 Floats = NDArray[np.float64]
@@ -27,9 +27,7 @@ class BestCurve:
     target: str
     references: list[str]
     weights: Floats  # (n_references,)
-    radius_px: float
-    annulus_inner_px: float
-    annulus_outer_px: float
+    aperture: Aperture
     noise_mag: float
     noise_mag_err: float
     number: NDArray[np.int64]
@@ -64,15 +62,14 @@ def read_best_curve(project: Project, target: str) -> BestCurve | None:
     """
     connection = project.connection
     best = connection.exec_driver_sql(
-        "SELECT s.*, a.radius_px, a.annulus_inner_px, a.annulus_outer_px, h.detrended,"
-        " h.noise_holdout_mag AS holdout_mag, h.noise_holdout_mag_err AS holdout_mag_err FROM solution s"
-        " JOIN aperture a ON a.id = s.aperture_id JOIN target t ON t.id = s.target_id"
-        " JOIN search h ON h.target_id = s.target_id"
+        "SELECT s.*, h.detrended, h.noise_holdout_mag AS holdout_mag, h.noise_holdout_mag_err AS holdout_mag_err"
+        " FROM solution s JOIN target t ON t.id = s.target_id JOIN search h ON h.target_id = s.target_id"
         " WHERE s.rank = 1 AND t.label = ?",
         (target,),
     ).first()
     if best is None:
         return None
+    (aperture,) = (a for a in read_apertures(connection, removed=True) if a.id == best.aperture_id)
     source_id, label, weights = columns(
         connection,
         "SELECT n.source_id, s.label, n.weight FROM solution_reference n JOIN source s ON s.id = n.source_id"
@@ -102,9 +99,7 @@ def read_best_curve(project: Project, target: str) -> BestCurve | None:
         target,
         list(label),
         weights,
-        best.radius_px,
-        best.annulus_inner_px,
-        best.annulus_outer_px,
+        aperture,
         best.noise_mag,
         best.noise_mag_err,
         frames.number,

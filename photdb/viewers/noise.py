@@ -21,7 +21,7 @@ class NoiseDiagram:
 
     labels: list[str]
     roles: list[str]
-    radius_px: Floats  # (P,)
+    radius_px: Floats  # (P,) of the apertures, in a frame of the median FWHM
     place: int  # of the aperture that the magnitude-noise diagram is drawn for
     mag: Floats  # (S, P) median instrumental magnitude
     measured_mag: Floats  # (S, P) noise of the curve; NaN where it has too few frames
@@ -32,6 +32,8 @@ class NoiseDiagram:
     sky_mag: Floats  # (n,) sky and read-out alone
     air_mag: float | None  # scintillation of one star; None where it was left out
     gain_note: str  # where the gain comes from, if nobody gave it; else empty
+    kinds: list[str]  # (P,) of the apertures: fixed, fwhm or optimal
+    name: str  # of the aperture at `place`
 
 
 def named(found: NoiseDiagram) -> list[int]:
@@ -82,14 +84,23 @@ def draw_magnitude_noise(axes: "Axes", found: NoiseDiagram) -> None:
 
 def draw_noise_by_aperture(axes: "Axes", found: NoiseDiagram) -> None:
     """Draw each source's noise against the aperture: measured as markers and lines, foretold dashed."""
+    kinds = np.array(found.kinds)
     for i in named(found):
         label, look = found.labels[i], nth(i)
-        axes.plot(found.radius_px, 1000.0 * found.expected_mag[i], color=look["color"], lw=0.8, ls="--", label="_")
-        axes.plot(found.radius_px, 1000.0 * found.measured_mag[i], lw=1.0, ms=4, mew=0, label=plain(label), **look)
+        for kind in dict.fromkeys(found.kinds):
+            of = kinds == kind
+            x, filled = found.radius_px[of], kind == found.kinds[0]
+            style = look | ({} if filled else {"mfc": "white", "mew": 0.9, "ms": 4 if kind == "fwhm" else 7})
+            name = plain(label) if filled else "_"
+            axes.plot(x, 1000.0 * found.expected_mag[i, of], color=look["color"], lw=0.8, ls="--", label="_")
+            axes.plot(x, 1000.0 * found.measured_mag[i, of], **{"lw": 1.0, "ms": 4, "mew": 0, **style}, label=name)
     known = 1000.0 * np.concatenate([found.measured_mag, found.expected_mag]).ravel()
     _log_noise(axes, known[np.isfinite(known) & (known > 0)])
     dress(axes, ylabel="noise, mmag")
-    axes.set_xlabel("radius of the aperture, px (dashed: foretold)")
+    hollow = {"fwhm": "small, hollow: scaled by the FWHM", "optimal": "large, hollow: optimal"}
+    others = "".join(f"; {hollow[kind]}" for kind in dict.fromkeys(found.kinds) if kind in hollow)
+    others = others.replace(";", "\n", 1).replace("\n ", "\n")
+    axes.set_xlabel(f"radius of the aperture, px (dashed: foretold{others})")
 
 
 def draw_ratio(axes: "Axes", found: NoiseDiagram) -> None:
