@@ -39,7 +39,8 @@ def test_resampled_pixels_are_those_where_the_shift_says() -> None:
 def test_what_lies_off_the_frame_is_not_known() -> None:
     at = placed(dx_px=0.0, dy_px=0.0, rotation_deg=0.0, scale=1.0, **SIZE, x_px=-5, y_px=-3)
     out = resampled(np.ones((70, 90), np.float32), 0, at, (20, 20), 1.0)
-    assert np.isnan(out[:3]).all() and np.isnan(out[:, :5]).all()
+    assert np.isnan(out[:3]).all()
+    assert np.isnan(out[:, :5]).all()
     assert (out[3:, 5:] == 1.0).all()
 
 
@@ -51,8 +52,10 @@ def test_a_clipped_mean_is_a_mean_without_what_is_far_off() -> None:
     assert np.std(plain) == pytest.approx(10.0 / np.sqrt(30), rel=0.05)
     stack[3, 5, 6], stack[4, 5, 6], stack[:28, 7, 7] = 5000.0, -900.0, np.nan
     mean, count = clipped_mean(stack)
-    assert abs(mean[5, 6] - 100.0) < 8.0 and count[5, 6] <= 28
-    assert np.isnan(mean[7, 7]) and count[7, 7] == 0
+    assert abs(mean[5, 6] - 100.0) < 8.0
+    assert count[5, 6] <= 28
+    assert np.isnan(mean[7, 7])
+    assert count[7, 7] == 0
     two = dark(stack)
     expected = np.nanquantile(stack, [0.3, 0.1], axis=0)
     known = np.isfinite(stack).sum(axis=0) >= 3
@@ -90,7 +93,9 @@ def test_frames_of_a_stack_have_usual_stars() -> None:
     light[3], fwhm[50], sky[70] = 0.2, 6.0, 5000.0
     usable = np.arange(100) != 0
     chosen = choose_frames(light, fwhm, sky, usable, most=40)
-    assert chosen.size == 40 and chosen[0] == 1 and chosen[-1] == 99
+    assert chosen.size == 40
+    assert chosen[0] == 1
+    assert chosen[-1] == 99
     assert not {0, 3, 50, 70} & set(choose_frames(light, fwhm, sky, usable, most=100).tolist())
 
 

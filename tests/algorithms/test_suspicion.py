@@ -63,6 +63,8 @@ def test_excursions_depend_on_the_aperture_and_seeing_is_none() -> None:
     assert not excursions(mag, err, others).any()
     mag[60:63, 2:] -= 0.05
     found = excursions(mag, err, others)
-    assert found[60:63, 2:].all() and not found[:, :2].any() and found.sum() == 6
+    assert found[60:63, 2:].all()
+    assert not found[:, :2].any()
+    assert found.sum() == 6
     mag[60] = np.nan
     assert not excursions(mag, err, others)[60].any()
