@@ -9,6 +9,8 @@ import pytest
 from nights import Night, Reads, invoke
 
 from photdb.simulate import NightPlan, Truth, clear_night, contamination, encircled, expected_error_mag, simulate_night
+from photdb.stages.series import load_series
+from photdb.store.project import Project
 
 
 def photdb(path: Path, *arguments: object) -> str:
@@ -121,11 +123,13 @@ def test_hits_are_mended_flagged_or_left_out(hit: tuple[Truth, Path]) -> None:
             assert flags & flag(path, "HIT")
             assert not flags & flag(path, "MENDED")
     photdb(path, "measure", "--hits", "reject")
-    photdb(path, "solve")
-    with sqlite3.connect(path) as raw:
-        out = {n for n, v in flagged["Ganymed"].items()}
-        points = {n for (n,) in raw.execute("SELECT frame FROM light_curve")}
-    assert out and not out & points, "frames with hits are in no curve"
+    with Project.read(path) as project:
+        series = load_series(project, "asteroid", "reference")
+    p = [a.radius_px for a in series.apertures].index(radius)
+    for k, source in enumerate(series.sources):
+        out = {n for n in series.number[np.isnan(series.mag[:, k, p])].tolist()}
+        assert set(flagged[source.label]) <= out
+    assert sum(map(len, flagged.values())) == n_mended
 
 
 def test_they_are_off_by_default_and_given_up_again(hit: tuple[Truth, Path]) -> None:
