@@ -167,7 +167,7 @@ def run(project: Project, plan: Plan, session: Session) -> None:
         x0, y0, stamps = _stamps(project, session, group, half)
         for k, source in enumerate(group):
             usable = (source.flags & int(_NO_PROFILE)) == 0
-            usable &= frames.accepted & np.isfinite(source.x_px) & np.isfinite(source.sky_adu)
+            usable &= frames.usable & np.isfinite(source.x_px) & np.isfinite(source.sky_adu)
             found = find_hits(
                 stamps[:, k].astype(np.float64),
                 source.x_px - x0[:, k] + half,

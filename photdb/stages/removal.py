@@ -92,7 +92,7 @@ def remove_stars(project: Project, session: Any, k: int) -> dict[tuple[int, int]
 def _shown(around: Surroundings, k: int, f: int) -> Ints:
     """Choose frames that show the place of a crossing without asteroids: in most apertures, then with like seeing."""
     at = around.xy_ref[f, k]
-    good = np.isfinite(around.light) & around.expected.frames.accepted
+    good = around.ordinary.copy()
     n_away = _away(around, k, f, np.arange(good.size)).sum(axis=1)
     good &= n_away > 0
     # The whole ring, too.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from photdb.algorithms.encounters import running_median
 from photdb.algorithms.flags import Flag
 from photdb.algorithms.profiles import Circle, Profile
+from photdb.algorithms.stacking import choose_frames
 from photdb.stages.errors import DEFAULT_FWHM_PX
 from photdb.stages.positions import Expected, expected_positions
 from photdb.stages.shifts import Shifts, read_shifts
@@ -21,6 +22,7 @@ from photdb.store.project import Project
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 #: Frames of the running median of offsets.
 _SMOOTH = 15
@@ -44,6 +46,7 @@ class Surroundings:
     hot_adu: Floats
     apertures: list[Aperture]
     xy_ref: Floats  # (n, sources, 2) where each source is, in the reference frame
+    ordinary: Bools  # frames with usual stars and sky, whatever the user rejected
     circles: tuple[Circle, ...] = ()  # of the apertures
 
 
@@ -64,8 +67,10 @@ def read_surroundings(project: Project) -> Surroundings:
     expected = expected_positions(project)
     frames = expected.frames
     shifts = read_shifts(connection, frames)
-    (fwhm,) = read_by_frame(connection, "frame_quality", ["fwhm_px"], frames)
+    fwhm, sky = read_by_frame(connection, "frame_quality", ["fwhm_px", "background_adu"], frames)
     (light,) = read_by_frame(connection, "field_frame", ["light"], frames)
+    exposure = np.where(np.isfinite(frames.exposure_s) & (frames.exposure_s > 0), frames.exposure_s, 1.0)
+    usable = frames.usable & np.isfinite(shifts.dx_px)
     stars = columns(connection, "SELECT x_px, y_px, flux_adu FROM field_star ORDER BY rank", "fff")
     radius, per_px2 = columns(connection, "SELECT radius_px, per_px2 FROM field_profile ORDER BY step", "ff")
     hot = columns(connection, "SELECT x_px, y_px, adu FROM hot_pixel", "fff")
@@ -85,6 +90,7 @@ def read_surroundings(project: Project) -> Surroundings:
         hot_adu=hot[2],
         apertures=read_circles(connection),
         xy_ref=_places(project, expected, shifts),
+        ordinary=np.isin(np.arange(fwhm.size), choose_frames(light / exposure, fwhm, sky, usable, most=fwhm.size)),
     )
 
 

@@ -690,6 +690,14 @@ SELECT s.label AS source, s.role, f.number AS frame, f.jd_utc_mid, x.aperture_id
   JOIN source s ON s.id = x.source_id AND s.removed_at IS NULL
   JOIN frame f ON f.id = x.frame_id
   JOIN aperture a ON a.id = x.aperture_id AND a.removed_at IS NULL""".replace("@aperture", _APERTURE),
+    # What comes within reach of a source's apertures and rings.
+    "met": """
+SELECT s.label AS source, f.number AS frame, e.aperture_id, a.radius_px, e.part, e.kind, e.what, e.x_px, e.y_px,
+       e.distance_px, e.light_adu, e.flux_ratio, e.error_mag
+  FROM encounter e
+  JOIN source s ON s.id = e.source_id AND s.removed_at IS NULL
+  JOIN frame f ON f.id = e.frame_id
+  JOIN aperture a ON a.id = e.aperture_id AND a.removed_at IS NULL""",
     # Sources that curves are wanted of.
     "target": """
 SELECT s.id, s.label, s.role FROM source s

@@ -13,8 +13,6 @@ from nights import Night, invoke
 
 from photdb.simulate import NightPlan, Truth, clean, clear_night, contamination, encircled, expected_error_mag
 from photdb.simulate import simulate_night as simulate
-from photdb.store import schema
-from photdb.store.project import Project
 
 #: A star's light counts above this part of the noise; a night is judged on what it does to light that is a tenth more
 #: or less, and half a pixel nearer or farther.
@@ -220,40 +218,3 @@ def test_a_field_that_stands_still_shows_no_hot_pixels_and_that_is_said(tmp_path
 def test_what_is_missing_is_said(night_at: Callable[..., Night]) -> None:
     night = night_at("shifted")
     assert night.refused("suggest").startswith("No source is selected")
-
-
-def test_an_older_project_is_migrated_with_all_its_rows(night: Night) -> None:
-    tables = [t for t in schema.metadata.tables if t not in NEW]
-    before = {t: night.rows(f"SELECT * FROM {t}") for t in tables if t not in ("history", "flag")}
-    raw = sqlite3.connect(night.path)
-    views = [name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'view'").fetchall()]
-    for name in views:
-        raw.execute(f"DROP VIEW {name}")
-    for table in NEW:
-        raw.execute(f"DROP TABLE {table}")
-    raw.execute("UPDATE alembic_version SET version_num = '0001'")
-    raw.commit()
-    raw.close()
-    night.photdb("set", "--observer", "A")
-    with Project.read(night.path) as project:
-        assert project.revision() == schema.HEAD
-    after = {t: night.rows(f"SELECT * FROM {t}") for t in before}
-    changed = {t for t in before if before[t] != after[t]}
-    assert changed == {"project"}
-    night.photdb("suggest", "-q")
-    assert night.one("SELECT count(*) FROM field_star") > 30
-
-
-NEW = (
-    "correction",
-    "correction_input",
-    "hit",
-    "hit_input",
-    "encounter",
-    "encounter_input",
-    "hot_pixel",
-    "field_profile",
-    "field_star",
-    "field_frame",
-    "field",
-)

@@ -1,11 +1,9 @@
 """Apertures as they are typed, kept, and found again; projects from before there were other skies."""
 
-import sqlite3
-
 import pytest
 
 from photdb.errors import PhotdbError
-from photdb.store import decisions, migrate
+from photdb.store import decisions
 from photdb.store.apertures import Spec, parsed
 from photdb.store.arrays import read_apertures
 from photdb.store.project import Project
@@ -67,25 +65,3 @@ def test_all_kinds_are_kept_and_found_in_order(connection):
 def test_what_cannot_be(connection, spec):
     with pytest.raises(PhotdbError, match="aperture"):
         decisions.set_apertures(connection, [spec], origin="user")
-
-
-def test_an_older_project_keeps_its_apertures_and_fluxes(night):
-    """As it was before revision 0004: the table without `sky`, no `profile`."""
-    before = night.snapshot("aperture", "flux", "centroid", "solution")
-    raw = sqlite3.connect(night.path)
-    for (view,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'view'").fetchall():
-        raw.execute(f"DROP VIEW {view}")
-    raw.execute("DROP INDEX aperture_spec")
-    raw.execute("ALTER TABLE aperture DROP COLUMN sky")
-    raw.execute("DROP TABLE profile")
-    raw.execute(
-        "CREATE UNIQUE INDEX aperture_spec ON aperture (kind, coalesce(radius_px, 0), coalesce(radius_fwhm, 0),"
-        " annulus_inner_px, annulus_outer_px)"
-    )
-    raw.execute("UPDATE alembic_version SET version_num = '0001'")
-    raw.commit()
-    raw.close()
-    with Project.write(night.path, "test") as project:
-        assert migrate.is_current(project.connection, "0004")
-    assert night.snapshot("aperture", "flux", "centroid", "solution") == before
-    assert night.work() == {}

@@ -36,7 +36,9 @@ def to_first_schema(path):
 def test_a_project_of_the_first_schema_loses_nothing(night):
     night.photdb("reject", "frames", "3", "--source", "R1")
     night.photdb("run")
-    kept = [t for t in (*DECISIONS, *RESULTS) if not t.startswith(("search", "solution", "check"))]
+    results = ("search", "solution", "check", "frame_error", "source_noise", "target_")
+    kept = [t for t in (*DECISIONS, *RESULTS) if not t.startswith(results)]
+    made = night.snapshot("frame_error", "source_noise", "target_coordinates", "target_time")
     before, solved = night.snapshot(*kept), night.snapshot("solution_point", "solution", "search")
     to_first_schema(night.path)
     assert "older photdb" in night.refused("status")
@@ -47,6 +49,10 @@ def test_a_project_of_the_first_schema_loses_nothing(night):
     assert points == solved["solution_point"]
     # What the new columns hold is computed from what is there: no frame is read, and curves stay what they were.
     night.change("UPDATE search SET input = 0")
+    night.change("UPDATE centroid SET error_input = 1")  # whatever it was
     night.photdb("run")
+    assert night.snapshot("frame_error", "source_noise", "target_coordinates", "target_time") == made
     assert night.snapshot("solution_point", "solution", "search") == solved
     assert night.work() == {}
+    night.photdb("suggest", "-q")
+    assert night.one("SELECT count(*) FROM field_star") > 30

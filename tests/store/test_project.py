@@ -6,7 +6,6 @@ import shutil
 import sqlite3
 
 import pytest
-from nights import DECISIONS
 
 from photdb.errors import ProjectError
 from photdb.store import schema
@@ -101,28 +100,6 @@ def test_an_older_project_is_said_by_readers_and_migrated_by_writers(night, monk
     with Project.read(copy) as project:
         assert project.connection.exec_driver_sql("SELECT count(*) FROM flux").scalar() == 1120
         assert not project.connection.exec_driver_sql("SELECT * FROM sqlite_master WHERE name = 'new_view'").all()
-
-
-def test_a_project_of_the_first_schema_keeps_all_it_held(night):
-    """As revision 0001 left it: the next command brings errors, noise and times in, and changes nothing else."""
-    held = ("frame", "flux", "centroid", "reference_check", "solution", "solution_point", *DECISIONS)
-    before = night.snapshot(*held)
-    made = night.snapshot("frame_error", "source_noise", "target_time")
-    raw = sqlite3.connect(night.path)
-    for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'view'").fetchall():
-        raw.execute(f"DROP VIEW {name}")
-    for table in ("ephemeris", "camera", "frame_error", "target_coordinates", "target_time", "source_noise"):
-        raw.execute(f"DROP TABLE {table}")
-    for column in ("ra_deg", "dec_deg", "ephemeris"):
-        raw.execute(f"ALTER TABLE source DROP COLUMN {column}")
-    raw.execute("UPDATE centroid SET error_input = 1")  # whatever it was
-    raw.execute("UPDATE alembic_version SET version_num = '0001'")
-    raw.commit()
-    raw.close()
-    night.photdb("run")
-    assert night.snapshot(*held) == before
-    assert night.snapshot("frame_error", "source_noise", "target_time") == made
-    assert night.work() == {}
 
 
 def test_a_failed_migration_leaves_the_project_as_it_was(night, monkeypatch):
