@@ -50,7 +50,8 @@ def test_every_revision_is_frozen_with_rows_in_every_table():
             assert path.name.startswith(revision)
             tables = [name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
             empty = {t for t in tables if not raw.execute(f"SELECT count(*) FROM {t}").fetchone()[0]}
-            assert empty <= {"frame_wcs"}, frozen.name
+            # In twelve frames no hot pixel shows, and the asteroid meets nobody.
+            assert empty <= {"frame_wcs", "hot_pixel", "encounter"}, frozen.name
 
 
 @pytest.mark.parametrize("frozen", FROZEN, ids=lambda path: path.name)
@@ -68,7 +69,8 @@ def test_a_frozen_project_is_brought_up_to_date_with_all_that_is_in_it(frozen, t
     else:
         assert status.exit_code == 1
         assert "made by an older photdb: any command that writes" in status.stderr
-    assert invoke("sql", "SELECT count(*) AS n FROM flux", env=env).stdout.split() == ["n", "168"]
+    query = "SELECT count(*) AS n FROM flux WHERE aperture_id <= 2"
+    assert invoke("sql", query, env=env).stdout.split() == ["n", "168"]
     assert path.read_bytes() == content
     assert invoke("reject", "frames", 2, "--reason", "once more", env=env).exit_code == 0
     after = rows_of(path, tables)
