@@ -59,10 +59,11 @@ def test_a_frozen_project_is_brought_up_to_date_with_all_that_is_in_it(frozen, t
     path = thawed(frozen, tmp_path)
     env = {"PHOTDB_PROJECT": str(path)}
     content = path.read_bytes()
-    tables = [t for t in schema.metadata.tables if t != "flag"]
-    before = rows_of(path, tables)
     with closing(sqlite3.connect(path)) as raw:
         (face,) = raw.execute("PRAGMA user_version").fetchone()
+        there = {name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    tables = [t for t in schema.metadata.tables if t != "flag" and t in there]
+    before = rows_of(path, tables)
     status = invoke("status", env=env)
     if face == migrate.face() and frozen.name.startswith(schema.HEAD):
         assert status.exit_code == 0
@@ -102,7 +103,7 @@ def test_results_of_a_frozen_project_are_current_or_work_by_the_version_of_their
     states = {s["stage"]: s["state"] for s in json.loads(invoke("status", "--json", env=env).stdout)["stages"]}
     for name, stage in STAGES.items():
         if any(states[upstream] != "done" for upstream in stage.upstream):
-            assert states[name] in ("waits", "out of date")
+            assert states[name] in ("waits", "out of date") or (name not in made and states[name] == "to do")
         elif made.get(name, stage.version) != stage.version:
             assert states[name] == "out of date"
         elif name in ("headers", "qc"):
