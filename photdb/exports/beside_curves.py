@@ -1,6 +1,6 @@
-"""What files of light curves say beside the curves: terms that were taken out, and check stars."""
+"""What files of light curves say beside the curves: terms that were taken out, other times, and check stars."""
 
-from photdb.exports.layout import MAG, Columns, Night, fixed, spread
+from photdb.exports.layout import JD, MAG, Columns, Night, fixed, spread
 from photdb.store.arrays import columns
 
 
@@ -13,6 +13,19 @@ def notes_of_terms(night: Night, label: str) -> list[str]:
         return []
     said = ", ".join(f"{term} {size:.{MAG}f} +- {error:.{MAG}f} mag" for term, size, error in terms)
     return [f"DETRENDED: fitted to each curve and taken out of it; of the best: {said}"]
+
+
+def time_columns(night: Night, target_id: int) -> Columns:
+    """Give the columns of times at the Sun and at the barycentre, and of the light time."""
+    frame, hjd, bjd, light = columns(
+        night.project.connection,
+        "SELECT frame_id, hjd_utc_mid, bjd_tdb_mid, light_time_s FROM target_time WHERE target_id = ?"
+        " ORDER BY frame_id",
+        "ifff",
+        (target_id,),
+    )
+    each = (("hjd_utc_mid", hjd, JD), ("bjd_tdb_mid", bjd, JD), ("light_time_s", light, 3))
+    return [(name, fixed(spread(values, frame, night.frames.id), digits)) for name, values, digits in each]
 
 
 def check_columns(night: Night, solution_id: int) -> list[tuple[str, Columns]]:

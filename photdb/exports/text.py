@@ -28,9 +28,9 @@ from typing import Final
 import numpy as np
 
 from photdb.algorithms.differential import instrumental_magnitude, magnitude_error
-from photdb.exports.beside_curves import check_columns, notes_of_terms
+from photdb.exports.beside_curves import check_columns, notes_of_terms, time_columns
 from photdb.exports.files import Draft, safe_name, write_files
-from photdb.exports.layout import JD, MAG, PX, Columns, Night, cells, clean, fixed, flag_notes, source_note, spread
+from photdb.exports.layout import MAG, PX, Columns, Night, cells, clean, fixed, flag_notes, source_note, spread
 from photdb.store.arrays import columns, read_apertures, read_by_frame, read_cube, read_frames, read_sources
 from photdb.store.project import Project
 
@@ -284,15 +284,7 @@ def _solutions(night: Night) -> Iterator[Draft]:
             )
             data.append((f"mag_{rank}", fixed(spread(mag, frame, night.frames.id), MAG)))
             data.append((f"mag_err_{rank}", fixed(spread(err, frame, night.frames.id), MAG)))
-        frame, hjd, bjd, light = columns(
-            night.project.connection,
-            "SELECT frame_id, hjd_utc_mid, bjd_tdb_mid, light_time_s FROM target_time WHERE target_id = ?"
-            " ORDER BY frame_id",
-            "ifff",
-            (target.id,),
-        )
-        for heading, values, digits in (("hjd_utc_mid", hjd, JD), ("bjd_tdb_mid", bjd, JD), ("light_time_s", light, 3)):
-            data.append((heading, fixed(spread(values, frame, night.frames.id), digits)))
+        data += time_columns(night, target.id)
         zero, zero_err, band = solutions[0][-4:-1]
         if zero is not None:
             heading, (best,) = "mag_standard_1", (cells for name, cells in data if name == "mag_1")

@@ -38,4 +38,5 @@ def solved(tmp_path_factory: pytest.TempPathFactory) -> Path:
         type_("select", "reference", label, "--mag", "12.3", "--mag-err", "0.02", "--band", "V")
     type_("solve", "--detrend", "airmass")
     type_("check")
+    type_("suggest", "-j", "1")
     return project

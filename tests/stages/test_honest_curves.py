@@ -38,7 +38,7 @@ def night(signal, *, seed=1, wild=0.0):
         jd_utc_mid=2458107.5 + 0.002 * np.arange(N),
         exposure_s=np.full(N, 60.0),
         sources=sources,
-        apertures=[Aperture(1, 4.0, 10.0, 16.0, "user")],
+        apertures=[Aperture(1, "fixed", 4.0, None, 10.0, 16.0, "median", "user")],
         flux_adu=flux,
         mag=instrumental_magnitude(flux),
         mag_err=np.full(flux.shape, SIGMA),
