@@ -209,3 +209,37 @@ def test_a_curve_of_growth_needs_two_circles(night_at, tmp_path):
     np.testing.assert_allclose(found.typical, expected / expected[-1], atol=0.02)
     night.photdb("measure", "--apertures", "3,13,18", "optimal,13,18")
     assert "two fixed apertures" in night.refused("plot", "growth", "--save", tmp_path / "no.png")
+
+
+def test_the_noise_budget_adds_up_in_every_kind_when_measured_and_when_facts_change(night_at):
+    night = night_at("selected")
+    night.photdb("set", "--aperture-diameter", 0.2)
+    night.photdb("measure", "-j", 1, "--apertures", "3,13,18", "1.1fwhm,13,18,mode", "optimal,13,18,plane")
+    parts = "photon_adu2 + sky_photon_adu2 + read_noise_adu2 + sky_estimate_adu2 + scintillation_adu2"
+    sql = f"SELECT aperture, {parts}, flux_err_adu FROM noise_budget WHERE flux_err_adu IS NOT NULL"
+    errors = []
+    for gain in (None, 3.0):
+        if gain is not None:
+            night.photdb("set", "--gain", gain)
+            night.photdb("measure", "-j", 1)
+        rows = night.rows(sql)
+        assert {row[0] for row in rows} == {"3,13,18", "1.1fwhm,13,18,mode", "optimal,13,18,plane"}
+        for _, total, error in rows:
+            assert total == pytest.approx(error**2, rel=1e-9)
+        errors.append([row[2] for row in rows])
+    assert errors[0] != errors[1]
+
+
+def test_what_comes_near_is_looked_for_in_fixed_circles_and_that_is_said(night_at):
+    night = night_at("selected")
+    said = "not in 1.1fwhm,13,18, optimal,13,18"
+    result = night.photdb(*MEASURE, "--hits", "mend", "--remove-stars")
+    assert said in result.stderr
+    assert (
+        night.one("SELECT count(*) FROM correction c JOIN aperture a ON a.id = c.aperture_id AND kind <> 'fixed'") == 0
+    )
+    assert said in night.photdb("suggest").stderr
+    # Without any such circle nothing is corrected, and nothing fails.
+    night.photdb("measure", "-j", 1, "--apertures", *APERTURES[1:])
+    assert said in night.photdb("suggest").stderr
+    assert night.work().keys() <= {"check", "solve", "noise", "times", "camera"}
