@@ -8,6 +8,7 @@ import click
 from photdb.cli.common import Console, console_options, fixed, table
 from photdb.cli.terminal import echo_block
 from photdb.errors import PhotdbError
+from photdb.wording import listed, named
 
 if TYPE_CHECKING:
     from photdb.store.project import Project
@@ -91,6 +92,8 @@ def _target(project: "Project", label: str | None) -> int:
     if label is None and len(targets) == 1:
         return next(iter(targets.values()))
     if label is None or label not in targets:
-        listing = f"the targets are {', '.join(targets)}" if targets else "no target is selected yet"
-        raise PhotdbError(f"name the target: {listing}" if label is None else f"there is no target {label}: {listing}")
+        listing = f"the targets are {listed(list(targets))}" if targets else "no target is selected yet"
+        raise PhotdbError(
+            f"name the target: {listing}" if label is None else f"there is no target {named(label)}: {listing}"
+        )
     return targets[label]

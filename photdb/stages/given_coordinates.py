@@ -6,6 +6,7 @@ from sqlalchemy import Connection
 
 from photdb.errors import PhotdbError
 from photdb.store.connection import driver
+from photdb.wording import named
 
 
 def place_deg(ra: str, dec: str) -> tuple[float, float]:
@@ -40,14 +41,14 @@ def ephemeris_rows(connection: Connection, path: Path) -> list[tuple[float | Non
     try:
         found = parse_ephemeris(path.read_text(encoding="utf-8", errors="replace"))
     except OSError as error:
-        raise PhotdbError(f"{path} cannot be read: {error.strerror}") from error
+        raise PhotdbError(f"{named(path)} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise PhotdbError(f"{path} is no ephemeris: {error}") from error
+        raise PhotdbError(f"{named(path)} is no ephemeris: {error}") from error
     times = driver(connection).execute("SELECT jd_utc_mid FROM frame WHERE jd_utc_mid IS NOT NULL").fetchall()
     try:
         at_times(found, [jd for (jd,) in times])
     except ValueError as error:
-        raise PhotdbError(f"{path} cannot be used: {error}; ask for an ephemeris of the whole night") from error
+        raise PhotdbError(f"{named(path)} cannot be used: {error}; ask for an ephemeris of the whole night") from error
     n = found.jd_utc.size
     angles = [[None] * n if v is None else v.tolist() for v in (found.ra_deg, found.dec_deg)]
     return list(zip(found.jd_utc.tolist(), found.distance_au.tolist(), *angles, strict=True))

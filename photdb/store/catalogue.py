@@ -56,4 +56,4 @@ def set_catalogue(connection: Connection, label: str, given: dict[str, Any]) -> 
     if now.mag is not None and now.band is None:
         raise PhotdbError(f"{label}: a magnitude needs its band: --mag {now.mag:g} --band V")
     if now.mag is None and (now.mag_err is not None or now.band is not None):
-        raise PhotdbError(f"{label}: an error and a band belong to a magnitude: give --mag, or `none` for them as well")
+        raise PhotdbError(f"{label}: --mag-err and --band belong to a magnitude: give --mag, or `none` for these too")
