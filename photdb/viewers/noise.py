@@ -94,7 +94,7 @@ def draw_noise_by_aperture(axes: "Axes", found: NoiseDiagram) -> None:
     dress(axes, ylabel="noise, mmag")
     hollow = {"fwhm": "small, hollow: scaled by the FWHM", "optimal": "large, hollow: optimal"}
     others = "".join(f"; {hollow[kind]}" for kind in dict.fromkeys(found.kinds) if kind in hollow)
-    others = others.replace(";", "\n", 1).replace("\n ", "\n")
+    others = others.replace("; ", ";\n", 1)
     axes.set_xlabel(f"radius of the aperture, px (dashed: the CCD equation{others})")
 
 
