@@ -197,7 +197,8 @@ def lines_of(found: list[Points]) -> Lines:
     for name in names:
         of = [p for p in found if p.aperture == name]
         if of:
-            lines.append(_line(f"aperture {name}, all", of, "≤ 1.03, 0.95–1.05"))
+            limit = "(the star's place in its pixel comes on top)" if name == SMALL else "≤ 1.03, 0.95–1.05"
+            lines.append(_line(f"aperture {name}, all", of, limit))
     for axis in ("profile", "FWHM, px", "sky, ADU", "field"):
         for value in dict.fromkeys(p.cell[axis] for p in found):
             for name in names:

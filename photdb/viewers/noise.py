@@ -99,7 +99,7 @@ def draw_noise_by_aperture(axes: "Axes", found: NoiseDiagram) -> None:
     dress(axes, ylabel="noise, mmag")
     hollow = {"fwhm": "small, hollow: scaled by the FWHM", "optimal": "large, hollow: optimal"}
     others = "".join(f"; {hollow[kind]}" for kind in dict.fromkeys(found.kinds) if kind in hollow)
-    others = others.replace(";", "\n", 1).replace("\n ", "\n")
+    others = others.replace("; ", ";\n", 1)
     axes.set_xlabel(f"radius of the aperture, px (dashed: foretold{others})")
 
 
@@ -107,7 +107,9 @@ def draw_ratio(axes: "Axes", found: NoiseDiagram) -> None:
     """Draw measured over foretold noise against the aperture: 1 is the limit that nothing can beat."""
     for i in named(found):
         ratio = found.measured_mag[i] / found.expected_mag[i]
-        axes.plot(found.radius_px, ratio, lw=1.0, ms=4, mew=0, label="_", **nth(i))
+        for kind in dict.fromkeys(found.kinds):
+            of = np.array(found.kinds) == kind
+            axes.plot(found.radius_px[of], ratio[of], lw=1.0, ms=4, mew=0, label="_", **nth(i))
     axes.axhline(1.0, color="black", lw=1.0, ls="--", label="_")
     dress(axes, ylabel="measured / foretold")
     axes.set_xlabel("radius of the aperture, px")
