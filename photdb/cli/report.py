@@ -6,6 +6,7 @@ import click
 
 from photdb.cli.common import Console, console_options
 from photdb.errors import PhotdbError
+from photdb.wording import named
 
 #: By these words a page is known as one that may be replaced.
 _MARK = '<meta name="generator" content="photdb '
@@ -31,7 +32,7 @@ def report_command(console: Console, file: Path | None, overwrite: bool) -> None
 
     target = console.path().with_suffix(".html") if file is None else file
     if target.suffix.lower() not in (".html", ".htm"):
-        raise PhotdbError(f"{target}: the name of a report ends in .html")
+        raise PhotdbError(f"{named(target)}: the name of a report ends in .html")
     if not target.parent.is_dir():
         raise PhotdbError(f"there is no folder {target.parent}: make it first")
     with console.reading() as project:

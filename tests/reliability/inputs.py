@@ -35,6 +35,8 @@ FINE: Final[dict[str, list[str] | None]] = {
     "accept aperture": ["1"],
     "solve": [],
     "run": [],
+    "relocate": ["frames"],
+    "check-project": [],
     "status": [],
     "history": [],
     "sql": ["SELECT 1"],

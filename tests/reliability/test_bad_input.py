@@ -97,6 +97,7 @@ def assert_one_sentence(about: str, words: list[str], result: Result) -> None:
         "The folder frames is not empty",
         "Give apertures either with",
         ".: the name of a report",
+        "None of the project's frames is below",
     )
     shown = said.casefold()
     assert any(n and n.casefold()[:60] in shown for n in names) or any(s in said for s in special), (words, said)
