@@ -74,7 +74,7 @@ def unreadable(path: Path, error: Exception) -> ProjectError:
     code = _base(cause)
     if code == sqlite3.SQLITE_NOTADB:
         return ProjectError(f"{path.name} is no project of photdb ({cause}): {LOOK}")
-    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN) and journal(path).exists():
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR) and journal(path).exists():
         return ProjectError(
             f"a command on {path.name} was killed, and what it left half done must be taken back, which needs"
             " permission to write there: give it, or copy the project with its -journal elsewhere"

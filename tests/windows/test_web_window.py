@@ -59,6 +59,8 @@ def test_nothing_is_given_without_the_token_nor_to_other_sites(served):
         status, headers, body = get(base + url)
         assert (status, body) == (404, "Not found\n")
         assert HEADERS.items() <= headers.items()
+    for beyond in ("page.html", "../web.py", "..%2fweb.py", "%2e%2e/web.py", "/etc/passwd", "page", "..", "page.js/"):
+        assert get(f"{base}/{token}/{beyond}")[0] == 404, beyond  # three names are known, and no folder is looked into
     for host in ("evil.example", f"evil.example:{port}", "127.0.0.1.evil.example", "[::2]:80"):
         for url in (address, base + "/", address + "ws"):
             assert get(url, Host=host)[0] == 403, (host, url)
