@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from photdb.cli.common import Console, console_options, workers_options
-from photdb.wording import count, numbers
+from photdb.wording import count, named, numbers
 
 
 @click.command()
@@ -27,7 +27,7 @@ def relocate_command(console: Console, folder: Path, anyway: bool, workers: int 
     from photdb.stages.frames_on_disk import relocate
 
     if not folder.is_dir():
-        raise PhotdbError(f"there is no folder {folder}")
+        raise PhotdbError(f"there is no folder {named(folder)}")
     with console.writing() as project, console.session(workers) as session:
         place, found = relocate(project, folder.absolute(), session, anyway=anyway)
         console.say(f"{count(len(found.same), 'frame')} of the project are in {place}, byte by byte the same.")
