@@ -106,6 +106,7 @@ class Commands:
 # --- the server's side ------------------------------------------------------------------------------------------------
 def _serve() -> None:
     # What commands import only when they need it: another user may not be allowed to read it, wherever it is installed.
+    import difflib  # noqa: F401
     import getpass  # noqa: F401
     import importlib
     import multiprocessing.pool  # noqa: F401

@@ -139,7 +139,14 @@ def _import_everything() -> None:
         package = import_module(f"photdb.{part}")
         for module in pkgutil.iter_modules(package.__path__, f"photdb.{part}."):
             import_module(module.name)
-    for name in (f"{photdb.__name__}.executors", "sqlalchemy.dialects.sqlite", "alembic.command", "nights", "patches"):
+    for name in (
+        f"{photdb.__name__}.executors",
+        "sqlalchemy.dialects.sqlite",
+        "alembic.command",
+        "difflib",
+        "nights",
+        "patches",
+    ):
         import_module(name)
 
 
