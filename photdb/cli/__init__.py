@@ -46,10 +46,6 @@ COMMANDS = {
 }
 
 
-_MAKE_ROOM = "make room and run the command again; all that was committed is kept"
-_LOOK = "`photdb check-project` says what can be saved"
-
-
 class _Commands(click.Group):
     """Imports a command's module only when it is asked for, and turns errors into one sentence and an exit code."""
 
@@ -88,7 +84,9 @@ class _Commands(click.Group):
         except UnicodeEncodeError as error:  # bytes that are no UTF-8, in a file's name or what was typed
             raise click.ClickException(sentence(f"{named(error.object)} is no text in UTF-8: rename it")) from error
         except Exception as error:
-            if (message := _database_message(error) or _backend_message(error)) is None:
+            from photdb.store.bad_files import refused
+
+            if (message := refused(error) or _backend_message(error)) is None:
                 raise
             raise click.ClickException(sentence(message)) from error
 
@@ -112,32 +110,6 @@ def _readable() -> Iterator[None]:
         raise
     except click.UsageError as error:
         raise click.UsageError(sentence(error.format_message()), error.ctx) from error
-
-
-def _database_message(error: Exception) -> str | None:
-    """Say what is wrong with a database that SQLite cannot read or write; None for any other error."""
-    import sqlite3
-
-    error = getattr(error, "orig", None) or error
-    if not isinstance(error, sqlite3.Error):
-        return None
-    text, name = str(error), getattr(error, "sqlite_errorname", None) or ""
-    if name.startswith("SQLITE_FULL"):
-        return f"the disk is full: {_MAKE_ROOM}"
-    if name.startswith(("SQLITE_IOERR_READ", "SQLITE_IOERR_SHORT_READ", "SQLITE_IOERR_CORRUPTFS")):
-        return f"the project's file cannot be read from its disk ({text}): {_LOOK}"
-    if name.startswith("SQLITE_IOERR"):
-        return (
-            f"the project's disk takes no more, or is gone ({text}): {_MAKE_ROOM}; if there is room, see whether the"
-            " disk is there, and what limits the size of files"
-        )
-    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
-        return f"the project cannot be written ({text}): see whether its file or folder is read-only"
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return "another program is using the project's file: try again when it is done"
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or text.startswith("Could not decode"):
-        return f"the project's file is damaged ({text}): {_LOOK}"
-    return None
 
 
 def _backend_message(error: Exception) -> str | None:

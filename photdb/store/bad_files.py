@@ -15,6 +15,7 @@ from photdb.wording import named
 
 #: What to do about a file that is not as it should be.
 LOOK: Final = "`photdb check-project` says what can be saved"
+_MAKE_ROOM: Final = "make room and run the command again; all that was committed is kept"
 #: What comes of a damaged database: SQLite's own errors, and Python's where names in them are no text.
 DAMAGE: Final = (sqlite3.DatabaseError, UnicodeDecodeError, OverflowError)
 #: Kinds of error that say nothing of what is in the file.
@@ -84,6 +85,30 @@ def unreadable(path: Path, error: Exception) -> ProjectError:
     if code == sqlite3.SQLITE_IOERR:
         return ProjectError(f"{path.name} cannot be read from its disk ({cause}): see whether the disk is there")
     return ProjectError(f"{path.name} is damaged ({str(cause).partition(' - ')[0]}): {LOOK}")
+
+
+def refused(error: Exception) -> str | None:
+    """Say what SQLite could not read or write in the midst of a command; None for any error that is not its own."""
+    cause = getattr(error, "orig", None) or error
+    if not isinstance(cause, sqlite3.Error):
+        return None
+    text, name = str(cause), getattr(cause, "sqlite_errorname", None) or ""
+    if name.startswith("SQLITE_FULL"):
+        return f"the disk is full: {_MAKE_ROOM}"
+    if name.startswith(("SQLITE_IOERR_READ", "SQLITE_IOERR_SHORT_READ", "SQLITE_IOERR_CORRUPTFS")):
+        return f"the project's file cannot be read from its disk ({text}): {LOOK}"
+    if name.startswith("SQLITE_IOERR"):
+        return (
+            f"the project's disk takes no more, or is gone ({text}): {_MAKE_ROOM}; if there is room, see whether the"
+            " disk is there, and what limits the size of files"
+        )
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
+        return f"the project cannot be written ({text}): see whether its file or folder is read-only"
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return "another program is using the project's file: try again when it is done"
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or text.startswith("Could not decode"):
+        return f"the project's file is damaged ({text}): {LOOK}"
+    return None
 
 
 def journal(path: Path) -> Path:

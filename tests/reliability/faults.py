@@ -124,6 +124,9 @@ def _serve() -> None:
         if not module.name.endswith("__main__") and ".windows" not in module.name:
             importlib.import_module(module.name)
     from photdb.cli import main
+    from photdb.stages.runner import _libraries
+
+    _libraries()  # reads their descriptions, once
 
     for line in sys.stdin:
         asked = json.loads(line)

@@ -305,8 +305,23 @@ class Bench:
         return done.code, done.group
 
     # --- an interruption ----------------------------------------------------------------------------------------------
-    def interruption(self, random: Random, scene: Scene, how: signal.Signals, *, cold: bool = False) -> Ended:
+    def interruption(
+        self, random: Random, scene: Scene, how: signal.Signals, *, cold: bool = False, at_call: int | None = None
+    ) -> Ended:
         """Interrupt a command politely, and see that it says so, tidies up, and loses nothing.
+
+        Parameters
+        ----------
+        random : Random
+            Draws the moment, where `at_call` does not say it.
+        scene : Scene
+            The command.
+        how : Signals
+            What it gets.
+        cold : bool
+            With its start-up.
+        at_call : int, optional
+            The system call before which it comes.
 
         Raises
         ------
@@ -318,8 +333,8 @@ class Bench:
         whole_group = how == signal.SIGINT or random.random() < 0.5  # a terminal tells all of them
         if cold:
             done = self._interrupted_cold(step, random.uniform(0.0, self.start_up_s + scene.seconds), how)
-        elif scene.n_calls and random.random() < 0.6:
-            at = random.randint(1, scene.n_calls)
+        elif at_call is not None or (scene.n_calls and random.random() < 0.6):
+            at = at_call or random.randint(1, scene.n_calls)
             done = self.warm(self.path, *step.arguments, kill_at=at, how=how, patches=step.patches)
         else:
             after_s = random.uniform(0.0, scene.seconds)
