@@ -87,16 +87,18 @@ def background(pixels: Pixels) -> Background:
     tiles = pixels[: ny * height, : nx * width].reshape(ny, height, nx, width)
     start_y, start_x = (min(height, _STEP_Y_PX) - 1) // 2, (min(width, _STEP_X_PX) - 1) // 2
     samples = tiles[:, start_y::_STEP_Y_PX, :, start_x::_STEP_X_PX].transpose(0, 2, 1, 3)
+    is_float, is_narrow = pixels.dtype.kind == "f", pixels.dtype.itemsize < 4
+    if not is_float and is_narrow:
+        samples = samples.astype(np.int32)  # where there is no AVX-512, numpy sorts these six times as fast as 16 bits
     samples = samples.reshape(ny * nx, *samples.shape[2:])
-    if samples.dtype.kind == "f":
+    if is_float:
         samples = np.where(np.isfinite(samples), samples, samples.dtype.type(np.nan))
     level, own_scatter = _clipped(samples.reshape(len(samples), -1))
     if samples.shape[2] > 1:
-        kind, size = samples.dtype.kind, samples.dtype.itemsize
-        wide = samples.dtype if kind == "f" else np.dtype(np.int32 if size < 4 else np.int64)  # room for the sign
+        wide = samples.dtype if is_float or is_narrow else np.dtype(np.int64)  # room for the sign
         differences = np.subtract(samples[:, ::2, 1:], samples[:, ::2, :-1], dtype=wide)
         variance = _clipped(differences.reshape(len(samples), -1))[1] ** 2 / 2.0
-        if kind != "f":
+        if not is_float:
             variance = np.maximum(variance - 1.0 / 24.0, 0.0)  # what the spread over ± ½ adds to a difference
         scatter = np.sqrt(variance)
     else:
