@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.grid import grid, optimal
 from benchmarks.kernels import gaussians, search, search_one, skies
 from benchmarks.many import many_sources, rows
 from benchmarks.processes import Lines, in_turns, photdb, python, run
@@ -48,6 +49,8 @@ POINTS: dict[str, Callable[..., Lines]] = {
     "rows": rows,
     "many-sources": many_sources,
     "start-up": start_up,
+    "optimal": optimal,
+    "grid": grid,
 }
 
 if __name__ == "__main__":

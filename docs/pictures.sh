@@ -18,8 +18,16 @@ plot() { # NIGHT STAGE
     photdb plot "$2" -p "$work/$1/$1.photdb" --save "$docs/$1_$2.png"
 }
 for stage in qc shifts apertures lightcurve; do plot luxembourg "$stage"; done
-for stage in references lightcurve search; do plot hatp32 "$stage"; done
+for stage in references growth lightcurve search; do plot hatp32 "$stage"; done
 for stage in field noise; do plot demo "$stage"; done
+
+cp "$work/hatp32/hatp32.photdb" "$work/hatp32/detrended.photdb"
+(
+    export PHOTDB_PROJECT="$work/hatp32/detrended.photdb"
+    photdb select check R3
+    photdb solve --weighting mean --detrend airmass --baseline 1-40 --baseline 101-142
+    photdb plot lightcurve --save "$docs/hatp32_detrended.png"
+)
 
 if command -v chromium > /dev/null; then
     photdb report -p "$work/hatp32/hatp32.photdb" "$work/light.html"

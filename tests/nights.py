@@ -42,14 +42,23 @@ RESULTS = (
     "shift",
     "centroid",
     "flux",
+    "frame_error",
+    "target_coordinates",
+    "target_time",
+    "profile",
     "reference_check",
+    "source_noise",
     "search",
     "solution",
     "solution_reference",
     "solution_point",
+    "solution_term",
+    "check_curve",
+    "check_point",
 )
-DECISIONS = ("source", "source_anchor", "aperture", "rejection", "acceptance", "rule", "project")
+DECISIONS = ("source", "source_anchor", "ephemeris", "camera", "aperture", "rejection", "acceptance", "rule", "project")
 _NOT_COMPARED = {"id", "added_at", "mtime_ns", "created_at", "withdrawn_at", "removed_at", "group_id", "name"}
+_NOT_COMPARED |= {"measured_at"}
 
 
 def invoke(*arguments: object, env: dict[str, str] | None = None) -> Result:
@@ -158,7 +167,10 @@ def snapshot(project: Project, *tables: str) -> dict[str, list[str]]:
             for i, label, removed in query("SELECT id, label, removed_at FROM source")
         },
         "aperture": {
-            i: spec for i, *spec in query("SELECT id, radius_px, annulus_inner_px, annulus_outer_px FROM aperture")
+            i: spec
+            for i, *spec in query(
+                "SELECT id, kind, radius_px, radius_fwhm, annulus_inner_px, annulus_outer_px, sky FROM aperture"
+            )
         },
     }
     names["solution"] = {i: (names["source"][t], r) for i, t, r in query("SELECT id, target_id, rank FROM solution")}

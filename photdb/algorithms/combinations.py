@@ -188,7 +188,7 @@ def inner_products(residuals: Floats) -> Floats:
     return gram
 
 
-def _noise2(gram: Floats, w: Floats, masks: Masks) -> Floats:
+def set_noise2(gram: Floats, w: Floats, masks: Masks) -> Floats:
     """Noise² of sets (M,): the one formula, each set's additions in the order of the references."""
     n_references = len(w)
     chosen = [np.where(masks >> i & 1, w[i], 0.0) for i in range(n_references)]
@@ -203,10 +203,10 @@ def _noise2(gram: Floats, w: Floats, masks: Masks) -> Floats:
     return np.maximum(quadratic, 0.0) / np.square(weight_sum)
 
 
-def _best(gram: Floats, w: Floats, masks: Masks, top: int) -> tuple[Floats, Masks]:
+def best_of(gram: Floats, w: Floats, masks: Masks, top: int) -> tuple[Floats, Masks]:
     """Rank some sets: rounded noises and masks of the `top` quietest."""
     masks = np.unique(masks[masks > 0])
-    mantissa, exponent = np.frexp(np.sqrt(_noise2(gram, w, masks)))
+    mantissa, exponent = np.frexp(np.sqrt(set_noise2(gram, w, masks)))
     noises = np.ldexp(np.rint(mantissa * 2.0**36), exponent - 36)
     n_references = np.zeros(len(masks), dtype=np.int64)
     for i in range(len(w)):
@@ -219,10 +219,10 @@ def _quietest(gram: Floats, w: Floats, top: int, report: Callable[[int], None]) 
     """Rank all sets: rounded noises and masks of the `top` quietest."""
     n_references = len(w)
     if n_references <= _BLOCK_BITS:
-        best = _best(gram, w, np.arange(1, 2**n_references, dtype=np.int64), top)
+        best = best_of(gram, w, np.arange(1, 2**n_references, dtype=np.int64), top)
         report(2**n_references - 1)
         return best
-    noises, masks = _best(gram, w, _neighbours(gram, w), top)
+    noises, masks = best_of(gram, w, neighbours(gram, w), top)
     walk_bits = min(_WALK_BITS, n_references - _BLOCK_BITS)
     n_sets = 2 ** (_BLOCK_BITS + walk_bits)
     walk: _Walk | None = None
@@ -233,15 +233,15 @@ def _quietest(gram: Floats, w: Floats, top: int, report: Callable[[int], None]) 
         for found in walk.below(first):
             pool.append(found)
             if sum(map(len, pool)) > _POOL:
-                noises, masks = _best(gram, w, np.concatenate(pool), top)
+                noises, masks = best_of(gram, w, np.concatenate(pool), top)
                 pool = [masks]
         if len(pool) > 1:
-            noises, masks = _best(gram, w, np.concatenate(pool), top)
+            noises, masks = best_of(gram, w, np.concatenate(pool), top)
         report(min(first + n_sets, 2**n_references - 1))
     return noises, masks
 
 
-def _neighbours(gram: Floats, w: Floats) -> Masks:
+def neighbours(gram: Floats, w: Floats) -> Masks:
     """Find a locally quietest set; give it and all sets that differ from it in at most two references."""
     n_references = len(w)
     form = np.outer(w, w) * gram

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
-#: The ways to average references, in the order that breaks ties between them.
+#: The ways to average references that need no look at their noise, in the order that breaks ties between them.
 WEIGHTINGS: Final = ("mean", "flux", "variance")
 
 

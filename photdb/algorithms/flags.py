@@ -25,6 +25,10 @@ class Flag(IntFlag):
     NO_SKY = 1 << 19
     NOT_POSITIVE = 1 << 20
     CONTAMINATED = 1 << 21
+    HIT = 1 << 25
+    MENDED = 1 << 26
+    STAR_REMOVED = 1 << 27
+    HIT_REJECTED = 1 << 28
 
 
 MEANING: Final[dict[Flag, str]] = {
@@ -43,6 +47,10 @@ MEANING: Final[dict[Flag, str]] = {
     Flag.NO_SKY: "too few usable pixels in the sky ring",
     Flag.NOT_POSITIVE: "the flux is zero or negative: it has no magnitude",
     Flag.CONTAMINATED: "an asteroid of the project passes within an FWHM of the aperture (or, for it, another source)",
+    Flag.HIT: "a cosmic ray or a hot pixel lies in the aperture (`photdb measure --hits`)",
+    Flag.MENDED: "pixels of a cosmic ray or hot pixel were replaced by the source's own profile (`--hits mend`)",
+    Flag.STAR_REMOVED: "light of other stars was subtracted, as other frames show it there (`--remove-stars`)",
+    Flag.HIT_REJECTED: "left out for a cosmic ray or a hot pixel in the aperture (`--hits reject`)",
 }
 
 #: A flux with one of these is kept but enters no light curve.
@@ -55,4 +63,5 @@ INVALID_FLUX: Final = (
     | Flag.NO_SKY
     | Flag.NOT_POSITIVE
     | Flag.CONTAMINATED
+    | Flag.HIT_REJECTED
 )

@@ -4,7 +4,7 @@ Smoothing is a linear operator here (`smoother`), so that the figure is unbiased
 the gaps and the ends, and so that the search over combinations needs no more than inner products.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -28,27 +28,50 @@ class HighPass:
     row_norm2: Floats  # (n,) sum of squares of each row of R: the variance of that residual for unit white noise
     trace: float  # tr(R Rᵀ)
     trace_a2: float  # tr(A²), A = RᵀR
+    # Terms that are fitted to a series and taken out of it before it is smoothed (`take_out`):
+    basis: Floats | None = None  # (q, n) the terms
+    fit: Floats | None = None  # (q, n) what gives the coefficient of each: its inner product with the series
 
     @property
     def relative_error(self) -> float:
         """Standard error of `noise` over its value, √(2 tr A²) / (2 tr A); NaN where the noise is undefined."""
         return float(np.sqrt(2.0 * self.trace_a2) / (2.0 * self.trace)) if self.trace > 0 else float("nan")
 
+    def coefficients(self, series: ArrayLike) -> Floats:
+        """Fit the terms to series (..., n): coefficients (..., q), each a sum along the frames in numpy's order."""
+        series = np.ascontiguousarray(series, dtype=np.float64)
+        if self.fit is None:
+            return np.empty((*series.shape[:-1], 0))
+        return np.stack([np.sum(series * row, axis=-1) for row in self.fit], axis=-1)
+
+    def cleaned(self, series: ArrayLike) -> Floats:
+        """Take the terms out of series (..., n)."""
+        rest: Floats = np.ascontiguousarray(series, dtype=np.float64)  # sums over the last axis then run in one order
+        if self.basis is None:
+            return rest
+        found = self.coefficients(rest)
+        for j, row in enumerate(self.basis):
+            rest = rest - found[..., j, None] * row
+        return rest
+
     def smooth(self, series: ArrayLike) -> Floats:
-        """Apply S to series (..., n)."""
-        series = np.asarray(series, dtype=np.float64)
+        """Apply S to series (..., n), without the terms."""
+        series = self.cleaned(series)
         total = np.zeros(series.shape)
         for index, weight in zip(self.index.T, self.weight.T, strict=True):
             total += weight * series[..., index]
         return total
 
     def residual(self, series: ArrayLike) -> Floats:
-        """Apply R to series (..., n)."""
-        series = np.ascontiguousarray(series, dtype=np.float64)  # sums over the last axis then run in one order
-        return series - self.smooth(series)
+        """Apply R to series (..., n), without the terms."""
+        series = self.cleaned(series)
+        total = np.zeros(series.shape)
+        for index, weight in zip(self.index.T, self.weight.T, strict=True):
+            total += weight * series[..., index]
+        return series - total
 
 
-def smoother(t_d: ArrayLike, *, window: int = 7, degree: int = 2) -> HighPass:
+def smoother(t_d: ArrayLike, *, window: int = 7, degree: int = 2, breaks: ArrayLike = ()) -> HighPass:
     """High-pass operator of a series: each frame minus a local polynomial's value there.
 
     A run ends where a step is longer than 5 median cadences. For ``degree`` ≥ 1 the polynomial in true time is fitted,
@@ -66,6 +89,8 @@ def smoother(t_d: ArrayLike, *, window: int = 7, degree: int = 2) -> HighPass:
         Frames in a fit, odd.
     degree : int
         Degree of the polynomial, less than `window`.
+    breaks : array_like of int
+        Frames that begin a run of their own, whatever the gap before them.
 
     Returns
     -------
@@ -85,7 +110,7 @@ def smoother(t_d: ArrayLike, *, window: int = 7, degree: int = 2) -> HighPass:
         raise ValueError("times must be one series of finite numbers in time order")
     n = len(t)
     window = min(window, n + 1 - n % 2)  # no run is longer
-    start, stop = _runs(t)
+    start, stop = _runs(t, np.asarray(breaks, dtype=np.intp))
     select = _centred if degree == 0 else _nearest
     index, used = select(t, start, stop, window)
     frames = np.arange(n)[:, None]
@@ -116,11 +141,19 @@ def smoother(t_d: ArrayLike, *, window: int = 7, degree: int = 2) -> HighPass:
     return HighPass(index, weight, row_norm2, trace, product_norm2(index, -weight, diagonal=1.0))
 
 
-def _runs(t: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """First frame of each frame's run, and the one after its last."""
+def gaps(t: Floats) -> NDArray[np.bool_]:
+    """Tell of each frame (n,) whether a gap lies before it; times in order."""
     step = np.diff(t)
     cadence = np.median(step[step > 0]) if np.any(step > 0) else 0.0
-    edges = np.flatnonzero(np.r_[True, step > GAP_CADENCES * cadence][: len(t)])
+    return np.asarray(np.r_[False, step > GAP_CADENCES * cadence][: len(t)], dtype=np.bool_)
+
+
+def _runs(t: Floats, breaks: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """First frame of each frame's run, and the one after its last."""
+    begins = gaps(t)
+    begins[:1] = True
+    begins[breaks] = True
+    edges = np.flatnonzero(begins)
     run = np.searchsorted(edges, np.arange(len(t)), side="right") - 1
     return edges[run], np.r_[edges[1:], len(t)][run]
 
@@ -170,6 +203,51 @@ def product_norm2(index: NDArray[np.intp], weight: Floats, *, diagonal: float = 
     return total
 
 
+def take_out(highpass: HighPass, basis: ArrayLike, fit: ArrayLike) -> HighPass:
+    """Make the high-pass operator R D of series that terms are fitted to and taken out of first.
+
+    D = I − B G takes q terms (the columns of B) out of a series, with coefficients G m that are linear in it. So R D is
+    a linear operator again, with a trace of its own, and noise stays unbiased for white noise: what the fit takes away
+    of the noise is allowed for.
+
+    Parameters
+    ----------
+    highpass : HighPass
+        Without terms.
+    basis : array_like, shape (q, n)
+        The terms in the frames of `highpass`.
+    fit : array_like, shape (q, n)
+        Rows of G.
+
+    Returns
+    -------
+    HighPass
+    """
+    b, g = np.asarray(basis, dtype=np.float64), np.asarray(fit, dtype=np.float64)
+    n = len(highpass.index)
+    u, v = highpass.residual(b), highpass.residual(g)  # R B and R Gᵀ, as rows
+    h = _products(g, g)
+    # M Mᵀ = R Rᵀ + W K Wᵀ with W = (R B, R Gᵀ), M = R D.
+    w = np.concatenate([u, v])
+    q = len(b)
+    k = np.block([[h, -np.eye(q)], [-np.eye(q), np.zeros((q, q))]])
+    transposed = w - np.array(
+        [np.bincount(highpass.index.ravel(), (highpass.weight * row[:, None]).ravel(), minlength=n) for row in w]
+    )  # Rᵀ W
+    change = np.sum(w * (k @ w), axis=0)
+    row_norm2 = np.maximum(highpass.row_norm2 + change, 0.0)
+    ww = k @ _products(w, w)
+    trace_a2 = highpass.trace_a2 + 2.0 * np.trace(k @ _products(transposed, transposed)) + np.trace(ww @ ww)
+    trace = highpass.trace + float(np.sum(change))
+    if not trace > 1e-9 * highpass.trace:
+        trace, trace_a2 = 0.0, 0.0
+    return replace(highpass, row_norm2=row_norm2, trace=trace, trace_a2=float(trace_a2), basis=b, fit=g)
+
+
+def _products(one: Floats, other: Floats) -> Floats:
+    return np.array([np.sum(row * other, axis=-1) for row in one])
+
+
 def noise(series: ArrayLike, highpass: HighPass) -> Floats:
     """Noise of light curves, √(‖R m‖² / tr(R Rᵀ)); its square is σ² on average for white noise.
 
@@ -188,6 +266,30 @@ def noise(series: ArrayLike, highpass: HighPass) -> Floats:
     if highpass.trace <= 0:
         return np.full(residual.shape[:-1], np.nan)
     return np.asarray(np.sqrt(np.sum(residual * residual, axis=-1) / highpass.trace))
+
+
+def expected_noise(variance_mag2: ArrayLike, highpass: HighPass) -> Floats:
+    """Noise that `noise` gives on average for independent errors, which may differ from frame to frame.
+
+    Parameters
+    ----------
+    variance_mag2 : array_like, shape (..., n)
+        Squared errors of the magnitudes in the frames `highpass` was made for.
+    highpass : HighPass
+
+    Returns
+    -------
+    ndarray of float64, shape (...)
+        √(Σ σ_j² ‖R e_j‖² / tr(R Rᵀ)), where R e_j is what an error in frame j leaves; NaN where tr(R Rᵀ) = 0.
+    """
+    variance = np.asarray(variance_mag2, dtype=np.float64)
+    if highpass.trace <= 0:
+        return np.full(variance.shape[:-1], np.nan)
+    n = len(highpass.index)
+    here = highpass.index == np.arange(n)[:, None]
+    left = np.square(1.0 - np.sum(np.where(here, highpass.weight, 0.0), axis=1))
+    np.add.at(left, highpass.index, np.where(here, 0.0, np.square(highpass.weight)))
+    return np.asarray(np.sqrt(np.sum(variance * left, axis=-1) / highpass.trace))
 
 
 def robust_noise(series: ArrayLike, highpass: HighPass) -> Floats:

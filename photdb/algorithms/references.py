@@ -3,7 +3,7 @@
 Each reference is compared with the mean of the others, in the frames where all have a magnitude: does it scatter more
 than it should, drift over the night, or jump (a fit captured by a neighbour, a star crossed by the asteroid)? A bad
 reference shows in the others' curves too, by 1/(N−1) of itself. So advice goes by what is each star's own
-(`_own`), takes the worst first, and judges those left again without it.
+(`own_square`), takes the worst first, and judges those left again without it.
 """
 
 import functools
@@ -75,7 +75,7 @@ class _Curves:
 
 
 @dataclass(frozen=True, slots=True)
-class _Operators:
+class Operators:
     """What scatter and drift of curves take from their times alone."""
 
     highpass: HighPass
@@ -226,7 +226,7 @@ def _curves(mags: Floats, t: Floats, window: int, degree: int) -> _Curves:
     mags, t, n = mags[:, frames], t[frames], len(frames)
     curves = (mags - np.mean(mags, axis=0)) * (n_references / (n_references - 1))  # minus the mean of the others
     curves -= np.median(curves, axis=1, keepdims=True)
-    of = _operators(t.tobytes(), window, degree)
+    of = operators(t.tobytes(), window, degree)
     scatter2 = np.square(noise(curves, of.highpass))
     smoothed = of.wide.smooth(curves)
     smoothed -= np.mean(smoothed, axis=1, keepdims=True)
@@ -236,7 +236,8 @@ def _curves(mags: Floats, t: Floats, window: int, degree: int) -> _Curves:
 
 
 @functools.lru_cache(maxsize=4)  # the same times come again for every aperture and solution
-def _operators(times: bytes, window: int, degree: int) -> _Operators:
+def operators(times: bytes, window: int, degree: int) -> Operators:
+    """Make the operators of a series from its times (float64, as bytes)."""
     t = np.frombuffer(times)
     n = len(t)
     wide = smoother(t, window=DRIFT_WINDOW, degree=2)
@@ -248,7 +249,7 @@ def _operators(times: bytes, window: int, degree: int) -> _Operators:
         - 2.0 * np.sum(np.square(wide.smooth(column)))
         + np.square(np.sum(np.square(column)))
     )
-    return _Operators(smoother(t, window=window, degree=degree), wide, float(trace_b), float(trace_b2))
+    return Operators(smoother(t, window=window, degree=degree), wide, float(trace_b), float(trace_b2))
 
 
 def _running_median(curves: Floats) -> Floats:
@@ -261,7 +262,7 @@ def _running_median(curves: Floats) -> Floats:
     return np.array([np.interp(np.arange(n), centre, median) for median in medians])
 
 
-def _own(curve2: Floats) -> Floats:
+def own_square(curve2: Floats) -> Floats:
     """Each star's own mean square, from those of the leave-one-out curves of independent stars (three or more).
 
     Solves curve2_i = own_i + Σ_{j≠i} own_j / (N−1)², the N-cornered hat.
@@ -295,7 +296,7 @@ def _worst(curves: _Curves, err: Floats, names: NDArray[np.int_]) -> tuple[int, 
     worst_jump = np.max(np.where(jumps, np.abs(deviation), 0.0), axis=1)
 
     if n_references > 2:
-        scatter, drift = np.sqrt(_own(curves.scatter2)), np.sqrt(_own(curves.drift2))
+        scatter, drift = np.sqrt(own_square(curves.scatter2)), np.sqrt(own_square(curves.drift2))
         foretold = np.sqrt(np.mean(variance, axis=1))
         usual_drift, usual_scatter = _others(drift), _others(scatter)
         foretold = foretold * np.maximum(1.0, _others(scatter / foretold))

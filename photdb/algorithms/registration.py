@@ -71,9 +71,7 @@ class ReferenceStars:
     map: StarMap
 
 
-def prepare(
-    x_px: ArrayLike, y_px: ArrayLike, flux_adu: ArrayLike, *, width_px: int, height_px: int
-) -> ReferenceStars:
+def prepare(x_px: ArrayLike, y_px: ArrayLike, flux_adu: ArrayLike, *, width_px: int, height_px: int) -> ReferenceStars:
     """Make the reference frame's stars ready for `register`.
 
     Parameters

@@ -1,4 +1,4 @@
-"""The sky around sources: clipped medians of the pixels in rings, for stacks of stamps.
+"""The sky around sources: clipped medians, modes or planes of the pixels in rings, for stacks of stamps.
 
 The pixels of a ring are turned into whole numbers of 16 bits, the keys, in steps of 1/64 to 1/128 of their quartiles'
 distance, so that integers stay apart and keep their ties, and sorted; the median, the clipping and the scatter are then
@@ -25,15 +25,35 @@ _MIN_PIXELS: Final = 20
 _SAMPLE: Final = 256
 
 
+#: How a ring's sky can be had, and the variance of each for normal data, in units of σ² / n_sky: of a median π/2; of
+#: 3 median − 2 mean 9 π/2 + 4 − 12, as median and mean have the covariance σ² / n; of a plane's value 1.
+SKY_FACTOR: Final = {"median": np.pi / 2, "mode": 4.5 * np.pi - 8.0, "plane": 1.0}
+_METHODS: Final = tuple(SKY_FACTOR)
+
+
 def ring_sky(
-    stack: NDArray[Any], items: NDArray[np.intp], x: Floats, y: Floats, *, inner_px: float, outer_px: float
+    stack: NDArray[Any],
+    items: NDArray[np.intp],
+    x: Floats,
+    y: Floats,
+    *,
+    inner_px: float,
+    outer_px: float,
+    method: str = "median",
 ) -> tuple[Floats, Floats, NDArray[np.int64]]:
     """Measure the sky in a ring of some stamps.
 
-    It is the median of the pixels whose centres lie in the ring, inner ≤ r < outer, clipped at 3 σ about the median
+    `median`: the median of the pixels whose centres lie in the ring, inner ≤ r < outer, clipped at 3 σ about the median
     until nothing more is left out; σ is the median's distance to the 15.9th percentile, which stars do not raise. A
     value that several pixels share (integers) counts as spread evenly half-way to its neighbours, so that the median
     of a sky with a scatter of 1 ADU is not a whole number.
+
+    `mode`: three times that median minus twice the mean of the same pixels. Faint stars in the ring, too many to be
+    clipped, raise the mean more than the median and the median more than the mode; of a clean sky it has four times
+    the median's variance.
+
+    `plane`: the value at the position of a plane, fitted by least squares to the pixels within 3 σ of it. It follows
+    a slope of the sky, also where the ring is cut off, and has the least variance; stars in the ring raise it most.
 
     Parameters
     ----------
@@ -45,18 +65,21 @@ def ring_sky(
         Positions in pixels of the stamps.
     inner_px, outer_px : float
         The ring.
+    method : {'median', 'mode', 'plane'}
+        What the sky is.
 
     Returns
     -------
     sky_adu, scatter_adu : array (k,)
         The sky and the standard deviation of one pixel, corrected for the clipping; NaN for fewer than 20 pixels.
     n_sky : array (k,)
-        The number of pixels that were kept.
+        The number of pixels that were kept; of a plane, how many have a mean of the variance of its value.
 
     Notes
     -----
     Clipping about the median: Stetson 1987, PASP 99, 191, and Da Costa 1992, ASP Conf. Ser. 23, 90. Of normal data, the
-    variance of the result is 1.6 (about π/2) σ² / n_sky, rounded to integers or not.
+    variance of the median is 1.6 (about π/2) σ² / n_sky, rounded to integers or not. The mode is Pearson's (1895, Phil.
+    Trans. A 186, 343), as DAOPHOT uses it.
     """
     dy, dx, n_certain = _candidates(inner_px, outer_px)
     sky, scatter, n_sky = ring_skies(
@@ -72,6 +95,8 @@ def ring_sky(
         _SAMPLE,
         _CLIP_SIGMA,
         _LOWER_SIGMA,
+        _KEPT_SCATTER,
+        _METHODS.index(method),
     )
     enough = n_sky >= _MIN_PIXELS
     return np.where(enough, sky, np.nan), np.where(enough, scatter / _KEPT_SCATTER, np.nan), n_sky

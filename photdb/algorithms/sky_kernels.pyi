@@ -1,4 +1,4 @@
-"""The loop of `photdb.algorithms.sky`, compiled from `sky_kernels.pyx`: the clipped medians of rings.
+"""The loop of `photdb.algorithms.sky`, compiled from `sky_kernels.pyx`.
 
 Arrays are C-contiguous; stamps (m, h, w) are float32 or float64, with NaN where a pixel is not usable. `items` (n,)
 says which of them, `x` and `y` (n,), finite, where in them.
@@ -25,8 +25,10 @@ def ring_skies(
     n_sample: int,
     clip: float,
     lower_fraction: float,
+    kept: float,
+    method: int,
 ) -> tuple[_Floats, _Floats, _Integers]:
-    """Measure the clipped median in rings, the standard deviation about it, and how many pixels are left (n,).
+    """Measure the sky in rings, the standard deviation about the median or plane, and how many pixels are left (n,).
 
     Parameters
     ----------
@@ -39,4 +41,8 @@ def ring_skies(
         Of how many pixels, at least, the quartiles are taken that the steps of the keys are made of.
     clip : float
         Times the distance of the median and the quantile `lower_fraction`.
+    kept : float
+        Part of the standard deviation of normal data that is left after clipping; for planes alone.
+    method : int
+        0: clipped median; 1: three times it minus twice the mean; 2: a plane's value at the position.
     """

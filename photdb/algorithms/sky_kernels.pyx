@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""The loop of `photdb.algorithms.sky`, compiled: the clipped medians of rings.
+"""The loop of `photdb.algorithms.sky`, compiled: the clipped medians, modes and planes of rings.
 
 `sky_kernels.pyi` says what it takes and gives; what it means stands where it is called. Each ring is worked on by
 itself: its bits do not depend on its company.
@@ -17,6 +17,10 @@ ctypedef fused real:
 
 cdef enum:
     MIDDLE = 16384  # the key of the sample's median
+    MEDIAN = 0  # as `photdb.algorithms.sky` numbers them
+    MODE = 1
+    PLANE = 2
+    MOST_FITS = 30  # of a plane, until nothing more is clipped
     UNUSED = 65535  # of what is no sky: no pixel, or more than 384 quartile distances above the median
 
 
@@ -168,8 +172,8 @@ cdef double quantile(const uint16_t *keys, Py_ssize_t low, Py_ssize_t high, doub
 
 
 cdef void clip_keys(const uint16_t *keys, Py_ssize_t n, double clip, double lower_fraction, double *centre,
-                    double *squares, Py_ssize_t *n_kept) noexcept nogil:
-    """Clip sorted keys about their median; give it, the sum of squares about it, and how many are left."""
+                    double *mean, double *squares, Py_ssize_t *n_kept) noexcept nogil:
+    """Clip sorted keys about their median; give it, the mean, the squares about the median, and how many are left."""
     cdef Py_ssize_t low = 0, high = n, before = -1, i
     cdef double reach, rest
     cdef int32_t whole
@@ -189,6 +193,7 @@ cdef void clip_keys(const uint16_t *keys, Py_ssize_t n, double clip, double lowe
         sum2 += <uint32_t>(keys[i] - whole) * <uint32_t>(keys[i] - whole)
     rest, n_kept[0] = centre[0] - whole, high - low
     squares[0] = <double>sum2 - 2.0 * rest * sum1 + (high - low) * rest * rest
+    mean[0] = whole + <double>sum1 / max(high - low, 1)
 
 
 cdef struct Ring:
@@ -254,14 +259,56 @@ cdef void scale_of(const real *values, Py_ssize_t n, Py_ssize_t step, real *samp
     unit[0] = <real>ldexp(1.0, exponent - 7)
 
 
+cdef void fit_plane(const real *values, const Ring *ring, double shift_x, double shift_y, double clip, double kept,
+                    double *level, double *scatter, Py_ssize_t *n_kept) noexcept nogil:
+    """Fit a plane by least squares to the pixels within `clip` standard deviations of it, until the same are left.
+
+    It begins with a level and a standard deviation, of which clipping keeps the part `kept`. Gives the plane's value
+    at the position, the deviation about it, and, as number of pixels, how many have a mean of that value's variance.
+    """
+    cdef double centre = level[0], a = 0.0, b = 0.0, c = 0.0, reach = clip * scatter[0], before = -1.0
+    cdef double n, x, y, v, sx, sy, sxx, sxy, syy, sv, sxv, syv, svv, minor, det_x, det_y, determinant
+    cdef Py_ssize_t i, fit
+    n_kept[0] = 0
+    for fit in range(MOST_FITS):
+        n = sx = sy = sxx = sxy = syy = sv = sxv = syv = svv = 0.0
+        for i in range(ring.n):
+            x, y, v = ring.dx[i] + shift_x, ring.dy[i] + shift_y, values[i] - centre
+            if fabs(v - a - b * x - c * y) <= reach:  # not what is infinite
+                n += 1.0
+                sx += x
+                sy += y
+                sxx += x * x
+                sxy += x * y
+                syy += y * y
+                sv += v
+                sxv += x * v
+                syv += y * v
+                svv += v * v
+        if n == before:
+            break
+        before = n
+        minor, det_x, det_y = sxx * syy - sxy * sxy, sx * syy - sxy * sy, sx * sxy - sxx * sy
+        determinant = n * minor - sx * det_x + sy * det_y
+        if not (n > 3.0 and determinant > 0.0):
+            return
+        a = (sv * minor - sx * (sxv * syy - sxy * syv) + sy * (sxv * sxy - sxx * syv)) / determinant
+        b = (n * (sxv * syy - sxy * syv) - sv * det_x + sy * (sx * syv - sxv * sy)) / determinant
+        c = (n * (sxx * syv - sxv * sxy) - sx * (sx * syv - sxv * sy) + sv * det_y) / determinant
+        scatter[0] = sqrt(max(svv - a * sv - b * sxv - c * syv, 0.0) / (n - 3.0))
+        reach = clip * scatter[0] / kept
+        n_kept[0] = <Py_ssize_t>rint(determinant / minor) if minor > 0.0 else 0
+    level[0] = centre + a
+
+
 def ring_skies(const real[:, :, ::1] stamps, const int64_t[::1] items, const double[::1] x, const double[::1] y,
                const int32_t[::1] dy, const int32_t[::1] dx, Py_ssize_t n_certain, double inner, double outer,
-               Py_ssize_t n_sample, double clip, double lower_fraction):
+               Py_ssize_t n_sample, double clip, double lower_fraction, double kept, int method):
     cdef Py_ssize_t n = items.shape[0], height = stamps.shape[1], width = stamps.shape[2], i, j, n_keys, n_kept
     cdef Py_ssize_t n_ring = dy.shape[0], step = max(1, n_ring // n_sample)
     cdef Ring ring = Ring(NULL, NULL, NULL, n_ring, n_certain, <Py_ssize_t>ceil(outer), inner * inner, outer * outer)
     cdef real middle, unit, per_unit, value
-    cdef double centre, squares
+    cdef double centre, mean, squares, level, deviation
     sky, scatter, n_sky = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, np.int64)
     cdef double[::1] sky_view = sky, scatter_view = scatter
     cdef int64_t[::1] n_view = n_sky
@@ -296,8 +343,16 @@ def ring_skies(const real[:, :, ::1] stamps, const int64_t[::1] items, const dou
             n_kept = 0
             if n_keys:
                 sort_keys(keys, keys + n_ring, n_keys)
-                clip_keys(keys, n_keys, clip, lower_fraction, &centre, &squares, &n_kept)
-                sky_view[i] = middle + (centre - MIDDLE) * unit
-                scatter_view[i] = sqrt(squares / max(n_kept - 1, 1)) * unit
+                clip_keys(keys, n_keys, clip, lower_fraction, &centre, &mean, &squares, &n_kept)
+                if method == MODE:
+                    centre = 3.0 * centre - 2.0 * mean
+                level = middle + (centre - MIDDLE) * unit
+                deviation = sqrt(squares / max(n_kept - 1, 1)) * unit
+                if method == PLANE:
+                    deviation = max(deviation / kept, <double>unit)
+                    ring_pixels(&stamps[items[i], 0, 0], height, width, x[i], y[i], &ring, values)
+                    fit_plane(values, &ring, rint(x[i]) - x[i], rint(y[i]) - y[i], clip, kept, &level, &deviation,
+                              &n_kept)
+                sky_view[i], scatter_view[i] = level, deviation
             n_view[i] = n_kept
     return sky, scatter, n_sky

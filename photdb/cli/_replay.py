@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from photdb.store.project import Project
 
 #: Options that say where and how a command works, not what it does.
-_ELSEWHERE: Final = {"project_path", "verbose", "quiet", "n_workers", "scheduler", "interactive", "web"}
+_ELSEWHERE: Final = {"project_path", "verbose", "quiet", "n_workers", "scheduler", "interactive", "web", "apply_all"}
 #: Parameters that decide something before the work begins, and so even if the work does not end.
-_DECIDING: Final = {*RULES, "reference_frame", "apertures", "more", "radii", "annulus"}
+_DECIDING: Final = {*RULES, "reference_frame", "apertures", "more", "radii", "annulus", "kinds", "sky"}
 #: Commands that are not repeated: what `guide` did stands there as other commands, and frames and file are others then.
-_LEFT_OUT: Final = {"guide", "relocate", "check-project"}
+_LEFT_OUT: Final = {"guide", "relocate", "check-project", "suggest"}
 #: What a history holds, `init` and `add` apart; of a project that came from a stranger nothing else is repeated.
-_REPEATED: Final = {"set", "qc", "shifts", "select", "measure", "check", "reject", "accept", "solve", "run"}
+_REPEATED: Final = {"set", "qc", "shifts", "select", "measure", "check", "reject", "accept", "solve", "run", "times"}
 #: Where decisions are kept, and the columns that say when they were made.
 _STAMPS: Final = {
     "rule": ("created_at", "withdrawn_at"),
@@ -90,7 +90,7 @@ def script(project: "Project", *, for_others: bool = False) -> str:
                 lines.append(_frames_command(entry, project.frame_folder, files, known))
             known.update(_normal(file) for file in files)
         elif entry.command in _REPEATED:
-            lines += _command(entry, finished)
+            lines += [_with_ephemeris(project, entry, line) for line in _command(entry, finished)]
         elif entry.command not in _LEFT_OUT:
             lines.append(_comment(f"not a command of photdb's history: {entry.command}"))
         finished.update(stage for stage, outcome in entry.runs if outcome in (None, "ok"))
@@ -164,6 +164,29 @@ def _frames_command(entry: _Entry, folder: Path, files: list[Path], known: set[P
     places = [_place(path, folder) for path in given]
     break_ = " \\\n    " if len(places) > 3 else " "
     return break_.join([" ".join(["photdb", entry.command, *map(shlex.quote, options)]), *places])
+
+
+def _with_ephemeris(project: "Project", entry: _Entry, line: str) -> str:
+    """Have `photdb times --ephemeris` read the rows that the project holds, wherever the file is by now."""
+    parts = list(_parts(entry.command, entry.arguments)) if entry.command == "times" else []
+    files = [words[-1].partition("=")[2] or words[-1] for name, words in parts if name == "ephemeris"]
+    if not files or line.startswith("#"):
+        return line
+    labels = [words[-1] for name, words in parts if name == "label"]
+    rows = project.connection.exec_driver_sql(
+        "SELECT jd_utc, e.ra_deg, e.dec_deg, distance_au FROM ephemeris e JOIN source s ON s.id = source_id"
+        " WHERE s.removed_at IS NULL AND s.label = coalesce(?, s.label) ORDER BY jd_utc",
+        (labels[0] if labels else None,),
+    ).all()
+    if not rows:  # it was given up later
+        return _comment(f"its table is not kept any more: {line}")
+    typed = [word for name, words in parts if name not in {*_ELSEWHERE, "ephemeris"} for word in words]
+    table = "\n".join(" ".join(repr(v) for v in row if v is not None) for row in rows)
+    name = f'"$EPHEMERIDES"/{shlex.quote(Path(files[-1]).name)}'
+    return (
+        f"EPHEMERIDES=$(mktemp -d)\ncat > {name} <<'END'\n{table}\nEND\n{_line('times', typed)} --ephemeris {name}\n"
+        'rm -r "$EPHEMERIDES"'
+    )
 
 
 def _place(path: Path, folder: Path) -> str:

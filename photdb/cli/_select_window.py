@@ -133,7 +133,8 @@ def _read_night(project: "Project", field: "Field") -> "Night":
         raise PhotdbError("positions are carried from frame to frame by the shifts: run `photdb shifts` first")
     widths = field.fwhm_px[frames.accepted & np.isfinite(field.fwhm_px)]
     fwhm = float(np.median(widths)) if widths.size else DEFAULT_FWHM_PX
-    known = [(a.radius_px, a.annulus_inner_px, a.annulus_outer_px) for a in read_apertures(connection)]
+    specs = [a.spec for a in read_apertures(connection)] or propose_apertures(fwhm)
+    circles = tuple((float(s.radius_px(fwhm)), s.inner_px, s.outer_px) for s in specs)
 
     def read(i: int) -> "NDArray[Any]":
         try:
@@ -150,7 +151,7 @@ def _read_night(project: "Project", field: "Field") -> "Night":
         field.fwhm_px,
         frames.index(reference_id),
         stars,
-        tuple(known or propose_apertures(fwhm)),
+        circles,
         session_number(connection, "saturation_adu"),
         read,
         None if fact is None else " ".join(str(fact).split())[:64],

@@ -9,7 +9,7 @@ from photdb.errors import PhotdbError
 
 
 @click.command()
-@click.option("--aperture", metavar="N|R,IN,OUT", help="The aperture to judge in; the smallest by default.")
+@click.option("--aperture", metavar="N|APERTURE", help="The aperture to judge in; the smallest by default.")
 @console_options
 @window_options
 def check_command(console: Console, aperture: str | None) -> None:

@@ -160,11 +160,18 @@ class Console:
 
 
 def say_unknown_gain(console: Console, project: "Project") -> None:
-    """Say that errors rest on a guess, where the gain is not known."""
+    """Say that errors rest on an estimate or a guess, where nobody gave the gain."""
+    from photdb.stages.camera import camera_sentence
     from photdb.store.facts import session_number
 
-    if session_number(project.connection, "gain_e_per_adu") is None:
-        console.say("The gain is not known: errors assume 1 e/ADU. If it is another: photdb set --gain E_PER_ADU")
+    sentence = camera_sentence(project.connection)
+    if sentence is not None:
+        console.say(sentence[0].upper() + sentence[1:] + ("" if "photdb set" in sentence else "."))
+    elif session_number(project.connection, "gain_e_per_adu") is None:
+        console.say(
+            "The gain is not known: errors count 1 e/ADU until `photdb check` estimates it from the frames. If you know"
+            " it: photdb set --gain E_PER_ADU"
+        )
 
 
 def console_options(command: Callable[..., None]) -> Callable[..., None]:

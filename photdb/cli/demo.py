@@ -244,8 +244,9 @@ def _compare(truth: "Truth") -> str:
     true_mag = true_mag + np.mean((curve.mag - true_mag)[curve.kept])
     error = np.sqrt(np.mean(np.square(curve.mag - true_mag)[curve.kept]))
 
-    n_sky_px = math.pi * (curve.annulus_outer_px**2 - curve.annulus_inner_px**2)
-    expected = expected_error_mag(truth, curve.radius_px, n_sky_px=n_sky_px)[place][curve.kept]
+    aperture = curve.aperture.spec
+    n_sky_px = math.pi * (aperture.outer_px**2 - aperture.inner_px**2)
+    expected = expected_error_mag(truth, aperture.radius, n_sky_px=n_sky_px)[place][curve.kept]
     weights = curve.weights / curve.weights.sum()
     ensemble = expected[:, [truth.labels.index(label) for label in curve.references]] * weights
     of_target = expected[:, truth.labels.index(curve.target)]

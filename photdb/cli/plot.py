@@ -6,7 +6,7 @@ import click
 
 from photdb.cli.common import Console, console_options
 
-_STAGES = ("qc", "shifts", "field", "references", "apertures", "lightcurve", "search", "noise")
+_STAGES = ("qc", "shifts", "field", "references", "apertures", "growth", "lightcurve", "search", "noise")
 
 
 @click.command()
@@ -14,7 +14,7 @@ _STAGES = ("qc", "shifts", "field", "references", "apertures", "lightcurve", "se
 @click.option("--target", metavar="NAME", help="Of apertures, lightcurve, search; the first one by default.")
 @click.option(
     "--aperture",
-    metavar="N|R,IN,OUT",
+    metavar="N|APERTURE",
     help="Of references and noise; by default that of the best curve, else the middle one.",
 )
 @click.option("--frame", metavar="N", help="Of field: a number, first or last; the reference frame by default.")
@@ -32,6 +32,7 @@ def plot_command(
       field        a frame with all sources, tracks and apertures
       references   each reference against the mean of the others
       apertures    a target's curve in every aperture
+      growth       each source's flux against the radius of the aperture
       lightcurve   the best curve with errors, what was left out, the spread of the ten best
       search       noise against the number of references and the aperture
       noise        noise of each source, measured and by the CCD equation

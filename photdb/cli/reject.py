@@ -10,11 +10,17 @@ from photdb.cli.terminal import echo_block
 from photdb.wording import count, numbers
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import Connection
+
+    from photdb.store.arrays import Aperture
 
 reason_option = click.option("--reason", default="by hand", show_default=True, help="Why, for later.")
 source_option = click.option("--source", "label", metavar="NAME", help="Only for this source.")
-aperture_option = click.option("--aperture", metavar="N|R,IN,OUT", help="Only in this aperture.")
+aperture_option = click.option(
+    "--aperture", "apertures", metavar="N|APERTURE", multiple=True, help="Only in this aperture; may be repeated."
+)
 
 
 @click.group()
@@ -34,7 +40,7 @@ def reject_command() -> None:
 @reason_option
 @console_options
 def reject_frames(
-    console: Console, intervals: tuple[str, ...], label: str | None, aperture: str | None, reason: str
+    console: Console, intervals: tuple[str, ...], label: str | None, apertures: tuple[str, ...], reason: str
 ) -> None:
     """Leave out frames by number, such as 17 or 283-310, both ends included.
 
@@ -47,14 +53,15 @@ def reject_frames(
 
     with console.writing() as project, project.transaction() as connection:
         wanted = frame_numbers(connection, intervals)
-        source_id, aperture_id = _ids(connection, label, aperture)
+        source_id, aperture_ids = _ids(connection, label, apertures)
         ids = frame_ids(connection, wanted)
-        n = reject(connection, frames=ids, source=source_id, aperture=aperture_id, reason=reason)
+        n = sum(reject(connection, frames=ids, source=source_id, aperture=a, reason=reason) for a in aperture_ids)
         role = None
         if label is not None:
             role = connection.exec_driver_sql("SELECT role FROM source WHERE id = ?", (source_id,)).scalar()
-    before = f" ({len(wanted) - n} of them rejected before)" if n < len(wanted) else ""
-    console.say(f"Rejected frame {numbers(wanted, most=100)}{_scope(label, aperture)}{before}.")
+    known = len(wanted) * len(aperture_ids) - n
+    before = f" ({known} of them rejected before)" if known else ""
+    console.say(f"Rejected frame {numbers(wanted, most=100)}{_scope(label, apertures)}{before}.")
     if role == "reference":
         console.say(
             f"All combinations are compared on frames where every reference counts: these frames leave the comparison."
@@ -67,7 +74,7 @@ def reject_frames(
 @aperture_option
 @reason_option
 @console_options
-def reject_source(console: Console, label: str, aperture: str | None, reason: str) -> None:
+def reject_source(console: Console, label: str, apertures: tuple[str, ...], reason: str) -> None:
     """Leave out a source, altogether or in one aperture.
 
     \b
@@ -77,13 +84,13 @@ def reject_source(console: Console, label: str, aperture: str | None, reason: st
     from photdb.store.decisions import reject
 
     with console.writing() as project, project.transaction() as connection:
-        source_id, aperture_id = _ids(connection, label, aperture)
-        n = reject(connection, source=source_id, aperture=aperture_id, reason=reason)
-    console.say(f"{'Rejected' if n else 'Was rejected already:'} {label}{_scope(None, aperture)}.")
+        source_id, aperture_ids = _ids(connection, label, apertures)
+        n = sum(reject(connection, source=source_id, aperture=a, reason=reason) for a in aperture_ids)
+    console.say(f"{'Rejected' if n else 'Was rejected already:'} {label}{_scope(None, apertures)}.")
 
 
 @reject_command.command("aperture")
-@click.argument("aperture", metavar="N|R,IN,OUT")
+@click.argument("aperture", metavar="N|APERTURE")
 @reason_option
 @console_options
 def reject_aperture(console: Console, aperture: str, reason: str) -> None:
@@ -96,7 +103,7 @@ def reject_aperture(console: Console, aperture: str, reason: str) -> None:
     from photdb.store.decisions import reject
 
     with console.writing() as project, project.transaction() as connection:
-        _, aperture_id = _ids(connection, None, aperture)
+        _, (aperture_id,) = _ids(connection, None, [aperture])
         n = reject(connection, aperture=aperture_id, reason=reason)
     console.say(f"{'Rejected' if n else 'Was rejected already:'} aperture {aperture}.")
 
@@ -110,15 +117,17 @@ def reject_list(console: Console) -> None:
     Example:
       photdb reject list
     """
+    from photdb.store.arrays import read_apertures
+
     with console.reading() as project:
         rows = project.connection.exec_driver_sql(
-            "SELECT e.kind, e.frame, e.source, e.aperture_id, a.radius_px, coalesce(u.text, e.reason) AS reason,"
-            " e.overruled FROM excluded e LEFT JOIN aperture a ON a.id = e.aperture_id"
-            " LEFT JOIN active_rule u ON u.id = e.rule_id ORDER BY e.since, reason, e.frame"
+            "SELECT e.kind, e.frame, e.source, e.aperture_id, coalesce(u.text, e.reason) AS reason, e.overruled"
+            " FROM excluded e LEFT JOIN active_rule u ON u.id = e.rule_id ORDER BY e.since, reason, e.frame"
         ).all()
+        names = {a.id: f"{a.id} ({_short(a)})" for a in read_apertures(project.connection, removed=True)}
     groups: dict[tuple[object, ...], list[int]] = {}
     for row in rows:
-        aperture = None if row.aperture_id is None else f"{row.aperture_id} (r {row.radius_px:g})"
+        aperture = names.get(row.aperture_id)
         key = (row.kind, row.source, aperture, row.reason, "accepted all the same" if row.overruled else "left out")
         groups.setdefault(key, [])
         if row.frame is not None:
@@ -150,7 +159,7 @@ def accept_command() -> None:
 @click.option("--undo", is_flag=True, help="Take an earlier accept back: rules decide on these frames again.")
 @console_options
 def accept_frames_command(
-    console: Console, intervals: tuple[str, ...], label: str | None, aperture: str | None, undo: bool
+    console: Console, intervals: tuple[str, ...], label: str | None, apertures: tuple[str, ...], undo: bool
 ) -> None:
     """Take frames in again; they stand against all rules from now on, those to come included.
 
@@ -161,26 +170,26 @@ def accept_frames_command(
     from photdb.store.decisions import accept_frames, leave_to_rules, rejections, withdraw
     from photdb.store.typed import frame_ids, frame_numbers
 
-    if undo and (label is not None or aperture is not None):
+    if undo and (label is not None or apertures):
         raise click.UsageError("--undo is about whole frames: give no --source and no --aperture")
     with console.writing() as project, project.transaction() as connection:
         wanted = frame_numbers(connection, intervals)
         ids = frame_ids(connection, wanted)
-        source_id, aperture_id = _ids(connection, label, aperture)
+        source_id, aperture_ids = _ids(connection, label, apertures)
         against = 0
         if undo:
             said = f"Took back {count(leave_to_rules(connection, ids), 'accept')}."
-        elif source_id is None and aperture_id is None:
+        elif source_id is None and not apertures:
             n, against = accept_frames(connection, ids)
             said = f"Took back {count(n, 'rejection')}."
         else:
             found = [
                 r["id"]
                 for r in rejections(connection)
-                if r["frame_id"] in ids and (r["source_id"], r["aperture_id"]) == (source_id, aperture_id)
+                if r["frame_id"] in ids and r["source_id"] == source_id and r["aperture_id"] in aperture_ids
             ]
             withdraw(connection, found)
-            said = f"Took back {count(len(found), 'rejection')}{_scope(label, aperture)}."
+            said = f"Took back {count(len(found), 'rejection')}{_scope(label, apertures)}."
         out = connection.exec_driver_sql("SELECT number FROM frame_status WHERE NOT accepted").scalars()
         still = sorted(set(wanted).intersection(out))
     console.say(said)
@@ -194,18 +203,18 @@ def accept_frames_command(
 @click.argument("label", metavar="NAME")
 @aperture_option
 @console_options
-def accept_source(console: Console, label: str, aperture: str | None) -> None:
+def accept_source(console: Console, label: str, apertures: tuple[str, ...]) -> None:
     """Take a source in again.
 
     \b
     Example:
       photdb accept source R3
     """
-    _accept(console, label, aperture)
+    _accept(console, label, apertures)
 
 
 @accept_command.command("aperture")
-@click.argument("aperture", metavar="N|R,IN,OUT")
+@click.argument("aperture", metavar="N|APERTURE")
 @console_options
 def accept_aperture(console: Console, aperture: str) -> None:
     """Take an aperture in again.
@@ -214,27 +223,38 @@ def accept_aperture(console: Console, aperture: str) -> None:
     Example:
       photdb accept aperture 8,12,25
     """
-    _accept(console, None, aperture)
+    _accept(console, None, (aperture,))
 
 
-def _accept(console: Console, label: str | None, aperture: str | None) -> None:
+def _accept(console: Console, label: str | None, apertures: tuple[str, ...]) -> None:
     from photdb.store.decisions import rejections, withdraw
 
     with console.writing() as project, project.transaction() as connection:
-        wanted = (None, *_ids(connection, label, aperture))
-        found = [r["id"] for r in rejections(connection) if (r["frame_id"], r["source_id"], r["aperture_id"]) == wanted]
+        source_id, aperture_ids = _ids(connection, label, apertures)
+        found = [
+            r["id"]
+            for r in rejections(connection)
+            if (r["frame_id"], r["source_id"]) == (None, source_id) and r["aperture_id"] in aperture_ids
+        ]
         withdraw(connection, found)
     console.say(f"Took back {count(len(found), 'rejection')}.")
 
 
-def _ids(connection: "Connection", label: str | None, aperture: str | None) -> tuple[int | None, int | None]:
+def _ids(
+    connection: "Connection", label: str | None, apertures: "Sequence[str]"
+) -> tuple[int | None, list[int | None]]:
+    """Give the ids of a source and of apertures; [None] stands for all of these."""
     from photdb.store.decisions import aperture_id, source_id
 
     return (
         None if label is None else source_id(connection, label),
-        None if aperture is None else aperture_id(connection, aperture),
+        [aperture_id(connection, text) for text in dict.fromkeys(apertures)] or [None],
     )
 
 
-def _scope(label: str | None, aperture: str | None) -> str:
-    return (f" for {label}" if label else "") + (f" in aperture {aperture}" if aperture else "")
+def _short(aperture: "Aperture") -> str:
+    return f"r {aperture.radius_px:g}" if (aperture.kind, aperture.sky) == ("fixed", "median") else aperture.label
+
+
+def _scope(label: str | None, apertures: "Sequence[str]") -> str:
+    return (f" for {label}" if label else "") + (f" in aperture {' '.join(apertures)}" if apertures else "")

@@ -1,13 +1,13 @@
 """`photdb select`: asteroids, variables, references and check stars, by their positions."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from photdb.cli.common import Console, console_options, fixed, only_by_itself, table, web_option
 from photdb.cli.terminal import echo_block
-from photdb.cli.values import Whole, number
+from photdb.cli.values import Whole, given_value, number, or_none
 from photdb.errors import PhotdbError
 from photdb.wording import count
 
@@ -71,41 +71,63 @@ def _position_options(*, needed: bool) -> Callable[[Callable[..., None]], Callab
     return add
 
 
+def _catalogue_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add options for what a catalogue says of one source."""
+    options = {
+        "mag": click.option("--mag", type=or_none(number()), help="Its catalogue magnitude."),
+        "mag_err": click.option("--mag-err", type=or_none(number(least=0)), help="Error of it."),
+        "band": click.option("--band", type=or_none(str), help="Band of it, such as V."),
+        "colour": click.option(
+            "--colour", type=or_none(number()), help="Its colour index, such as B-V, the same of all."
+        ),
+    }
+
+    def add(command: Callable[..., None]) -> Callable[..., None]:
+        for name in reversed(names):
+            command = options[name](command)
+        return command
+
+    return add
+
+
 @select_command.command("asteroid")
 @click.argument("label", metavar="NAME")
-@_position_options(needed=True)
+@_position_options(needed=False)
+@_catalogue_options("colour")
 @console_options
-def select_asteroid(console: Console, label: str, at: At, one_based: bool, no_snap: bool) -> None:
+def select_asteroid(console: Console, label: str, at: At, one_based: bool, no_snap: bool, **told: Any) -> None:
     """Select a moving target by its positions in two frames or more.
 
     \b
     Example:
       photdb select asteroid Luxembourg --at first 602.3 465.8 --at last 603.1 449.2
     """
-    _select(console, label, "asteroid", at, one_based, no_snap)
+    _select(console, label, "asteroid", at, one_based, no_snap, told)
 
 
 @select_command.command("variable")
 @click.argument("label", metavar="NAME")
 @_position_options(needed=False)
+@_catalogue_options("colour")
 @console_options
-def select_variable(console: Console, label: str, at: At, one_based: bool, no_snap: bool) -> None:
+def select_variable(console: Console, label: str, at: At, one_based: bool, no_snap: bool, **told: Any) -> None:
     """Select a target that stands still: a variable star, a transit. A source there is takes this role.
 
     \b
     Example:
       photdb select variable HAT-P-32 --at first 423.2 286.0
     """
-    _select(console, label, "variable", at, one_based, no_snap)
+    _select(console, label, "variable", at, one_based, no_snap, told)
 
 
 @select_command.command("reference", short_help="Select reference stars, or have them proposed.")
 @click.argument("label", metavar="[NAME]", required=False)
 @_position_options(needed=False)
 @click.option("--auto", "n_auto", type=Whole(1, 32), metavar="N", help="Propose N references.")
+@_catalogue_options("mag", "mag_err", "band", "colour")
 @console_options
 def select_reference(
-    console: Console, label: str | None, at: At, one_based: bool, no_snap: bool, n_auto: int | None
+    console: Console, label: str | None, at: At, one_based: bool, no_snap: bool, n_auto: int | None, **told: Any
 ) -> None:
     """Select reference stars. Without a NAME each --at is a star of its own: R1, R2, … all of them, or none.
 
@@ -114,24 +136,32 @@ def select_reference(
     --auto takes bright, unsaturated, isolated stars that are in the field all night and off the asteroids' tracks, in
     place of those it took before; references selected by position stay.
 
+    --mag, --mag-err, --band and --colour say what a catalogue has of the star NAME, which may have been selected
+    before; `none` takes a value back. Curves then get a zero point, and with the colours of three references and the
+    target's a colour term.
+
     \b
     Example:
       photdb select reference --at first 402 377 --at first 120.5 88 --at first 611 290
       photdb select reference --auto 7
+      photdb select reference R1 --mag 12.31 --mag-err 0.02 --band V --colour 0.62
     """
+    if n_auto is not None and any(v is not None for v in told.values()):
+        raise click.UsageError("catalogue values are of one star: give its NAME")
     if n_auto is not None:
         if label is not None or at:
             raise click.UsageError("--auto chooses the stars itself: give no NAME and no --at")
         _select_auto(console, n_auto)
         return
-    _select(console, label, "reference", at, one_based, no_snap)
+    _select(console, label, "reference", at, one_based, no_snap, told)
 
 
 @select_command.command("check")
 @click.argument("label", metavar="[NAME]", required=False)
 @_position_options(needed=False)
+@_catalogue_options("mag", "mag_err", "band", "colour")
 @console_options
-def select_check(console: Console, label: str | None, at: At, one_based: bool, no_snap: bool) -> None:
+def select_check(console: Console, label: str | None, at: At, one_based: bool, no_snap: bool, **told: Any) -> None:
     """Select check stars: measured like the rest, in no ensemble. A source there is takes this role.
 
     Without a NAME each --at is a star of its own: C1, C2, … all of them, or none.
@@ -140,7 +170,7 @@ def select_check(console: Console, label: str | None, at: At, one_based: bool, n
     Example:
       photdb select check R7
     """
-    _select(console, label, "check", at, one_based, no_snap)
+    _select(console, label, "check", at, one_based, no_snap, told)
 
 
 @select_command.command("list")
@@ -154,17 +184,18 @@ def select_list(console: Console) -> None:
     """
     with console.reading() as project:
         rows = project.connection.exec_driver_sql(
-            "SELECT s.label, s.role, s.origin, f.number, a.x_px, a.y_px, a.x_given_px, a.y_given_px FROM source s"
+            "SELECT s.label, s.role, s.origin, f.number, a.x_px, a.y_px, a.x_given_px, a.y_given_px, s.catalogue_mag,"
+            " s.mag_err, s.band, s.colour FROM source s"
             " JOIN source_anchor a ON a.source_id = s.id JOIN frame f ON f.id = a.frame_id"
             " WHERE s.removed_at IS NULL ORDER BY s.id, f.jd_utc_mid"
         ).all()
     if rows:
-        echo_block(
-            table(
-                ("name", "role", "origin", "frame", "x", "y", "given x", "given y"),
-                [tuple(r[:4]) + tuple(fixed(v, 2) for v in r[4:]) for r in rows],
-            )
-        )
+        headings: tuple[str, ...] = ("name", "role", "origin", "frame", "x", "y", "given x", "given y")
+        lines = [tuple(r[:4]) + tuple(fixed(v, 2) for v in r[4:8]) for r in rows]
+        if any(v is not None for r in rows for v in r[8:]):
+            headings += ("mag", "mag err", "band", "colour")
+            lines = [line + tuple(r[8:]) for line, r in zip(lines, rows, strict=True)]
+        echo_block(table(headings, lines))
     else:
         console.say("No source is selected yet.")
 
@@ -187,8 +218,11 @@ def select_remove(console: Console, labels: tuple[str, ...]) -> None:
     console.say(f"Removed {count(len(labels), 'source')}.")
 
 
-def _select(console: Console, label: str | None, role: str, at: At, one_based: bool, no_snap: bool) -> None:
+def _select(
+    console: Console, label: str | None, role: str, at: At, one_based: bool, no_snap: bool, told: dict[str, Any]
+) -> None:
     from photdb.stages.select import make_anchors, read_field, refuse_repeated, refuse_same_star
+    from photdb.store.catalogue import set_catalogue
     from photdb.store.decisions import free_label, put_source
     from photdb.store.typed import frame_ids, frame_number
 
@@ -198,6 +232,9 @@ def _select(console: Console, label: str | None, role: str, at: At, one_based: b
     twice = f"two positions in the same frame: one --at a frame{alone}"
     if label is not None and len({frame for frame, _, _ in at}) < len(at):
         raise click.UsageError(twice)
+    catalogue = {name: given_value(value) for name, value in told.items() if value is not None}
+    if label is None and catalogue:
+        raise click.UsageError("catalogue values are of one star: give its NAME")
     off = 1.0 if one_based else 0.0
     with console.writing() as project:
         _need_shifts(project)
@@ -221,6 +258,9 @@ def _select(console: Console, label: str | None, role: str, at: At, one_based: b
                 name = label if label is not None else free_label(connection, _LETTERS[role])
                 done = put_source(connection, name, role, [a.row() for a in anchors[part]])
                 names.append(name)
+                if catalogue:
+                    set_catalogue(connection, name, catalogue)
+                    done = "catalogue values noted" if done == "unchanged" else f"{done}, catalogue values noted"
                 lines += [f"{role} {name}: {done}.", *said[part]]
             refuse_same_star(project, field, names)  # looks at what has just been put there, and takes it back
     for line in lines:

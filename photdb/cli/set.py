@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--gain", "gain_e_per_adu", type=or_none(number(least=1e-6, most=1e6)), help="Electrons per ADU.")
+@click.option(
+    "--gain",
+    "gain_e_per_adu",
+    type=or_none(number(least=1e-6, most=1e6), "auto"),
+    help="Electrons per ADU; auto: have it estimated from the frames, before what headers say.",
+)
 @click.option("--read-noise", "read_noise_e", type=or_none(number(least=0, most=1e6)), help="Electrons.")
 @click.option(
     "--saturation",
@@ -60,6 +65,7 @@ def set_command(console: Console, site: tuple[float, float, float] | None, **fac
     """
     from photdb.stages.runner import run
     from photdb.store.connection import update_row
+    from photdb.store.decisions import request_camera
 
     values = {name: given_value(value) for name, value in facts.items() if value is not None}
     if "time_offset_s" in values:
@@ -67,6 +73,9 @@ def set_command(console: Console, site: tuple[float, float, float] | None, **fac
     if site is not None:
         lon, lat, height = site
         values |= {"site_lon_deg": (lon + 180) % 360 - 180, "site_lat_deg": lat, "site_height_m": height}
+    estimate = values.get("gain_e_per_adu") == "auto"
+    if estimate:
+        values["gain_e_per_adu"] = None
     if not values:
         with console.reading() as project:
             rows = [
@@ -79,6 +88,10 @@ def set_command(console: Console, site: tuple[float, float, float] | None, **fac
         before = _time_facts(project)
         with project.transaction() as connection:
             update_row(connection, "project", 1, values)
+            if estimate:
+                request_camera(connection)
+            elif "gain_e_per_adu" in values:
+                connection.exec_driver_sql("UPDATE camera SET requested = 0")
         if any(name in before for name in values):
             with console.session() as session:
                 run(project, "headers", session)
@@ -87,7 +100,10 @@ def set_command(console: Console, site: tuple[float, float, float] | None, **fac
                         update_row(connection, "project", 1, before)
                     run(project, "headers", session)
                     raise PhotdbError("no frame has a time that way: the times are read as before")
-    console.say("Set: " + ", ".join(f"{name} = {value}" for name, value in values.items()))
+    said = values | ({"gain_e_per_adu": "auto"} if estimate else {})
+    console.say("Set: " + ", ".join(f"{name} = {value}" for name, value in said.items()))
+    if estimate:
+        console.say("The gain is estimated from the frames by the next `photdb check`, `solve` or `run`.")
 
 
 def _time_facts(project: "Project") -> dict[str, Any]:

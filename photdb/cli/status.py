@@ -67,8 +67,8 @@ def _stages(project: "Project") -> tuple[list[dict[str, Any]], str | None]:
     waiting: list[str] = []
     blocked: list[str] = []
     following = None
-    # The last stage first: what it reads holds what those before it read, which then is read once.
-    plans = {name: plan(project, name) for name in reversed(STAGES)}
+    # What `noise` reads holds what the others read, which then is read once.
+    plans = {name: plan(project, name) for name in dict.fromkeys(("noise", *reversed(STAGES)))}
     for name, stage in STAGES.items():
         made = plans[name]
         last = project.connection.exec_driver_sql(
@@ -85,7 +85,8 @@ def _stages(project: "Project") -> tuple[list[dict[str, Any]], str | None]:
             blocked.append(name)
         elif made.work:
             state, reasons = "out of date" if last is not None else "to do", made.reasons
-            following = following or f"photdb {name if name != 'headers' else 'run'}"
+            if name not in _NO_COMMAND:  # those are done on the way
+                following = following or f"photdb {name if name != 'headers' else 'run'}"
         elif before:
             state, reasons = "waits", [f"for {before[0]}"]
         else:
@@ -107,7 +108,7 @@ def _stages(project: "Project") -> tuple[list[dict[str, Any]], str | None]:
                 "options": " ".join(f"{k}={_plain(v)}" for k, v in given.items()) or None,
             }
         )
-    return out, following
+    return out, following or ("photdb run" if waiting else None)
 
 
 def _plain(value: Any) -> str:
@@ -115,6 +116,8 @@ def _plain(value: Any) -> str:
     return ",".join(map(_plain, value)) if isinstance(value, list | tuple) else f"{value}"
 
 
+#: Stages that later ones do on their way.
+_NO_COMMAND = ("camera", "times", "noise")
 #: What to do where a stage cannot start.
 _NEXT = {
     "shifts": "photdb reject list",

@@ -45,13 +45,13 @@ class Whole(click.IntRange):
         return super().convert(value, param, ctx)
 
 
-def or_none(inner: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Make the type of an option that also takes `none`, to give up what was set; the value is then that string."""
+def or_none(inner: Callable[[Any], Any], *more: str) -> Callable[[Any], Any]:
+    """Make the type of an option that also takes words, as `none` to give up what was set; the value is then that."""
 
     def convert(value: Any) -> Any:
-        return value if value == "none" else inner(value)
+        return value if value in ("none", *more) else inner(value)
 
-    convert.__name__ = "text|none" if inner is str else "number|none"
+    convert.__name__ = "|".join(("text" if inner is str else "number", *more, "none"))
     return convert
 
 

@@ -45,6 +45,14 @@ class Night:
         """Lay out a file."""
         return lay_out(f"{self.stem}-{name}.txt", about, [f"project {self.stem}", *notes], data)
 
+    def told(self, target_id: int) -> list[str]:
+        """Say what a target's heliocentric and barycentric times rest on."""
+        sql = "SELECT origin, note FROM target_coordinates WHERE target_id = ?"
+        return [
+            f"coordinates of the target: {origin or 'none'}" + (f"; {note}" if note else "")
+            for origin, note in self.query(sql, (target_id,))
+        ]
+
     def query(self, sql: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Read rows."""
         rows: list[tuple[Any, ...]] = driver(self.project.connection).execute(sql, arguments).fetchall()

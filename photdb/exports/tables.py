@@ -17,11 +17,16 @@ from photdb.wording import named
 #: Units by the ends of names; what counts or is a ratio has none.
 _UNITS: Final = {
     "jd_utc_mid": "d",
+    "hjd_utc_mid": "d",
+    "bjd_tdb_mid": "d",
+    "jd_utc_emitted": "d",
     "mag": "mag",
+    "mag_standard": "mag",
     "_mag": "mag",
     "mag_err": "mag",
     "_mag_err": "mag",
     "_adu": "adu",
+    "_adu2": "adu2",
     "_px": "pix",
     "_deg": "deg",
     "_s": "s",

@@ -16,15 +16,19 @@ Columns are separated by tabs: spreadsheets open the files as they are, and `num
 only numbers (02 to 05, and 08), `numpy.loadtxt(file, delimiter="\t", usecols=...)` the others, whose columns of text
 come last. Lines that start with `#` say what the file is; the last of them names the columns, with units at the ends of
 the names. A missing number is `nan`, a missing text `-`. Frames are in time order, pixels are counted from (0, 0), and
-times are Julian dates of mid-exposure, UTC. No file holds a date of its making: the same data and decisions give the
-same bytes. Fluxes, skies and peaks are in the view `instrumental` (`photdb export DIR --view instrumental`).
+times are Julian dates of mid-exposure, UTC; 08 ends with heliocentric and barycentric ones. No file holds a date of its
+making: the same data and decisions give the same bytes. Fluxes, skies and peaks are in the view `instrumental`
+(`photdb export DIR --view instrumental`).
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from photdb.algorithms.differential import instrumental_magnitude, magnitude_error
+from photdb.exports.beside_curves import check_columns, notes_of_terms, time_columns
 from photdb.exports.files import Draft, safe_name, write_files
 from photdb.exports.layout import MAG, PX, Columns, Night, cells, clean, fixed, flag_notes, source_note, spread
 from photdb.store.arrays import columns, read_apertures, read_by_frame, read_cube, read_frames, read_sources
@@ -131,6 +135,14 @@ def _positions(night: Night) -> Iterator[Draft]:
     yield night.draft("04_positions", "positions of the sources", notes, data)
 
 
+#: What an aperture is, in words.
+_RADIUS: Final = {
+    "fixed": "radius {:g} px",
+    "fwhm": "radius {:g} times the FWHM of each frame",
+    "optimal": "optimal extraction by the profile of each frame",
+}
+
+
 def _instrumental(night: Night) -> Iterator[Draft]:
     if not night.query("SELECT 1 FROM flux LIMIT 1"):
         return
@@ -149,12 +161,14 @@ def _instrumental(night: Night) -> Iterator[Draft]:
             data.append((f"mag {s.label}", fixed(mag[:, k], MAG)))
             data.append((f"mag_err {s.label}", fixed(err[:, k], MAG)))
             data.append((f"flags {s.label}", fixed(flags[:, k], 0)))
+        spec = aperture.spec
+        circle = f"r{spec.radius:g}" + ("fwhm" if spec.kind == "fwhm" else "")
         yield night.draft(
-            f"05_instrumental_magnitudes_aperture_{aperture.id}_r{aperture.radius_px:g}",
+            f"05_instrumental_magnitudes_aperture_{aperture.id}_{'optimal' if spec.kind == 'optimal' else circle}",
             f"instrumental magnitudes in aperture {aperture.id}",
             [
-                f"radius {aperture.radius_px:g} px, sky ring {aperture.annulus_inner_px:g} to"
-                f" {aperture.annulus_outer_px:g} px",
+                f"{_RADIUS[spec.kind].format(spec.radius)}, sky ring {spec.inner_px:g} to {spec.outer_px:g} px"
+                + ("" if spec.sky == "median" else f", sky: {spec.sky}"),
                 "mag: -2.5 log10(flux in ADU), as measured, rejected frames included; mag_err: by the CCD equation",
                 source_note(night),
                 *flag_notes(1, 2),
@@ -167,12 +181,14 @@ def _instrumental(night: Night) -> Iterator[Draft]:
 def _reference_check(night: Night) -> Iterator[Draft]:
     rows = night.query(
         "SELECT a.id, a.radius_px, k.scatter_mag, k.expected_mag, k.drift_mag, k.worst_jump_mag, f.number, k.n_frames,"
-        " s.label, k.advice FROM reference_check k JOIN source s ON s.id = k.source_id AND s.removed_at IS NULL"
+        " s.label, k.advice, a.id FROM reference_check k JOIN source s ON s.id = k.source_id AND s.removed_at IS NULL"
         " JOIN aperture a ON a.id = k.aperture_id AND a.removed_at IS NULL"
-        " LEFT JOIN frame f ON f.id = k.worst_frame_id ORDER BY a.radius_px, a.annulus_inner_px, a.id, s.id"
+        " LEFT JOIN frame f ON f.id = k.worst_frame_id"
+        " ORDER BY a.kind, a.radius_px, a.radius_fwhm, a.annulus_inner_px, a.id, s.id"
     )
     if not rows:
         return
+    names = _aperture_names(night)
     yield night.draft(
         "06_reference_check",
         "each reference against the mean of the others",
@@ -181,7 +197,7 @@ def _reference_check(night: Night) -> Iterator[Draft]:
             " the smoothed curve; worst_jump_mag: the largest step between neighbours, at worst_frame",
         ],
         cells(
-            rows,
+            [(*row[:-1], names[row[-1]]) for row in rows],
             ("aperture", 0),
             ("radius_px", 2),
             ("scatter_mag", MAG),
@@ -192,8 +208,13 @@ def _reference_check(night: Night) -> Iterator[Draft]:
             ("n_frames", 0),
             ("reference", None),
             ("advice", None),
+            ("spec", None),
         ),
     )
+
+
+def _aperture_names(night: Night) -> dict[int, str]:
+    return {a.id: str(a) for a in read_apertures(night.project.connection, removed=True)}
 
 
 def _solutions(night: Night) -> Iterator[Draft]:
@@ -203,14 +224,16 @@ def _solutions(night: Night) -> Iterator[Draft]:
             "SELECT s.id, s.rank, s.noise_mag, s.noise_mag_err, s.noise_robust_mag, s.drift_mag, s.aperture_id,"
             " a.radius_px, a.annulus_inner_px, a.annulus_outer_px, s.n_references, s.n_frames, s.n_points, s.weighting,"
             " (SELECT group_concat(label, ', ') FROM (SELECT r.label FROM solution_reference n"
-            "   JOIN source r ON r.id = n.source_id WHERE n.solution_id = s.id ORDER BY r.id))"
+            "   JOIN source r ON r.id = n.source_id WHERE n.solution_id = s.id ORDER BY r.id)),"
+            " s.noise_holdout_mag, s.noise_holdout_mag_err, s.systematic_mag, s.zero_mag, s.zero_mag_err, s.band,"
+            " s.colour_term"
             " FROM solution s JOIN target t ON t.id = s.target_id JOIN aperture a ON a.id = s.aperture_id"
             " WHERE s.target_id = ? ORDER BY s.rank",
             (target.id,),
         )
         if not solutions:
             continue
-        name = safe_name(target.label, taken)
+        name, names = safe_name(target.label, taken), _aperture_names(night)
         yield night.draft(
             f"07_combinations_{name}",
             f"the best combinations for {target.role} {target.label}",
@@ -218,9 +241,14 @@ def _solutions(night: Night) -> Iterator[Draft]:
                 "noise_mag: scatter of the curve minus its smoothed copy, in the n_frames frames that all combinations"
                 " are compared on; noise_robust_mag: the same, blind to outliers",
                 "drift_mag: rms of the references' own slow drifts against each other; n_points: points of the curve",
+                "noise_holdout_mag: noise of the best of this weighting on frames that did not choose it;"
+                " systematic_mag: what its references bring in slowly, each left out in turn",
+                "zero_mag: added to differential magnitudes, it gives those of the band; colour_term: in it, for the"
+                " target's colour",
+                *notes_of_terms(night, target.label),
             ],
             cells(
-                [row[1:] for row in solutions],
+                [(*row[1:], names[row[6]]) for row in solutions],
                 ("rank", 0),
                 ("noise_mag", MAG),
                 ("noise_mag_err", MAG),
@@ -235,9 +263,18 @@ def _solutions(night: Night) -> Iterator[Draft]:
                 ("n_points", 0),
                 ("weighting", None),
                 ("references", None),
+                ("noise_holdout_mag", MAG),
+                ("noise_holdout_mag_err", MAG),
+                ("systematic_mag", MAG),
+                ("zero_mag", MAG),
+                ("zero_mag_err", MAG),
+                ("band", None),
+                ("colour_term", MAG),
+                ("spec", None),
             ),
         )
         data = night.common()
+        notes = []
         for id_, rank, *_ in solutions:
             frame, mag, err = columns(
                 night.project.connection,
@@ -247,12 +284,27 @@ def _solutions(night: Night) -> Iterator[Draft]:
             )
             data.append((f"mag_{rank}", fixed(spread(mag, frame, night.frames.id), MAG)))
             data.append((f"mag_err_{rank}", fixed(spread(err, frame, night.frames.id), MAG)))
+        data += time_columns(night, target.id)
+        zero, zero_err, band = solutions[0][-4:-1]
+        if zero is not None:
+            heading, (best,) = "mag_standard_1", (cells for name, cells in data if name == "mag_1")
+            data.append((heading, fixed(np.array(best, float) + zero, MAG)))
+            error = "" if zero_err is None else f" +- {zero_err:.{MAG}f}"
+            notes.append(f"mag_standard_1: mag_1 as {band} magnitude; zero point {zero:.{MAG}f}{error}")
+        for label, of_check in check_columns(night, solutions[0][0]):
+            data += of_check
+            notes.append(f"mag_check {label}: the check star minus the references of mag_1")
         yield night.draft(
             f"08_best_diff_magnitudes_{name}",
             f"the best light curves of {target.role} {target.label}",
             [
                 "differential magnitudes: the target's minus the mean of its references'",
                 f"mag_1, mag_err_1: the quietest curve; combinations: {night.stem}-07_combinations_{name}.txt",
+                "hjd_utc_mid, bjd_tdb_mid: mid-exposure at the Sun, UTC, and at the barycentre, TDB; light_time_s: from"
+                " the asteroid to here, where its distance is known",
+                *night.told(target.id),
+                *notes,
+                *notes_of_terms(night, target.label),
             ],
             data,
         )

@@ -131,9 +131,9 @@ def aperture_curves(project: Project, target: str) -> ApertureCurves:
         raise PhotdbError(
             f"{target} and its references are measured in no frame: `photdb measure`, `photdb reject list`"
         )
-    radii = np.array([a.radius_px for a in series.apertures])
+    names = [a.label for a in series.apertures]
     labels = [series.sources[j].label for j in references]
-    return ApertureCurves(target, labels, radii, series.number, series.jd_utc_mid, about_median(mag))
+    return ApertureCurves(target, labels, names, series.number, series.jd_utc_mid, about_median(mag))
 
 
 def about_median(curves: Floats) -> Floats:

@@ -108,7 +108,7 @@ def read_magnitudes(project: Project, *roles: str) -> Magnitudes:
         [s.label for s in sources],
         [s.role for s in sources],
         [a.id for a in apertures],
-        [a.radius_px for a in apertures],
+        [a.label for a in apertures],
         [str(a) for a in apertures],
         instrumental_magnitude(flux),
         xy,

@@ -3,9 +3,10 @@
 import numpy as np
 
 from photdb.errors import FrameError, PhotdbError
+from photdb.stages.errors import DEFAULT_FWHM_PX
 from photdb.stages.positions import expected_positions
 from photdb.stages.shifts import read_shifts, reference_frame
-from photdb.store.arrays import columns, read_apertures
+from photdb.store.arrays import columns, read_apertures, read_by_frame
 from photdb.store.project import Project
 from photdb.store.typed import frame_ids
 from photdb.viewers.field import Field, FieldSource
@@ -63,5 +64,7 @@ def read_field(project: Project, *, number: int | None = None) -> Field:
         if np.isfinite(xy[k]).all():
             sources.append(FieldSource(source.label, source.role, float(xy[k, 0]), float(xy[k, 1]), track))
     apertures = read_apertures(project.connection)
+    fwhm = read_by_frame(project.connection, "frame_quality", ["fwhm_px"], frames)[0][i]
+    radii = sorted(float(a.spec.radius_px(fwhm if np.isfinite(fwhm) else DEFAULT_FWHM_PX)) for a in apertures)
     ring = (apertures[0].annulus_inner_px, apertures[0].annulus_outer_px) if apertures else None
-    return Field(pixels, int(frames.number[i]), sources, [a.radius_px for a in apertures], ring)
+    return Field(pixels, int(frames.number[i]), sources, radii, ring)

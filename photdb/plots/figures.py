@@ -66,6 +66,15 @@ def _apertures(project: Project, wanted: Wanted) -> "Figure":
     return apertures_figure(curves, title=title, width=wanted.width)
 
 
+def _growth(project: Project, wanted: Wanted) -> "Figure":
+    from photdb.plots.growth import growth_curves
+    from photdb.viewers.growth import growth_figure
+
+    found = growth_curves(project)
+    title = _title(project, wanted, f"curves of growth of {count(len(found.labels), 'source')}")
+    return growth_figure(found, title=title, width=wanted.width)
+
+
 def _light_curve(project: Project, wanted: Wanted) -> "Figure":
     from photdb.plots.light_curve import light_curve
     from photdb.viewers.curves import light_curve_figure
@@ -73,15 +82,20 @@ def _light_curve(project: Project, wanted: Wanted) -> "Figure":
     found = light_curve(project, target_label(project, wanted.target))
     best = found.best
     noise = f"{1000 * best.noise_mag:.2f} ± {1000 * best.noise_mag_err:.2f} mmag"
+    zero = best.zero_mag or 0.0
+    error = "" if best.zero_mag_err is None else f" (zero point ± {best.zero_mag_err:.3f})"
+    detrended = "" if best.detrended is None else f"\ndetrended: {plain(best.detrended)} taken out"
     return light_curve_figure(
         best.jd_utc_mid,
-        best.mag,
+        best.mag + zero,
         best.mag_err,
         left_out=~best.kept,
-        band=(found.low_mag, found.high_mag) if found.n_curves > 1 else None,
+        band=(found.low_mag + zero, found.high_mag + zero) if found.n_curves > 1 else None,
         band_label=f"spread of the {found.n_curves} best",
         number=best.number,
-        title=_title(project, wanted, f"{plain(best.target)}, noise {noise}"),
+        title=_title(project, wanted, f"{plain(best.target)}, noise {noise}{detrended}"),
+        mag_label="differential magnitude" if best.band is None else f"{plain(best.band)} magnitude{error}",
+        checks={plain(label): mag for label, mag in best.checks.items()},
         width=wanted.width,
     )
 
@@ -99,9 +113,7 @@ def _noise(project: Project, wanted: Wanted) -> "Figure":
     from photdb.viewers.noise import noise_figure
 
     found = noise_diagram(project, aperture_id=wanted.aperture_id)
-    title = _title(
-        project, wanted, f"noise of {count(len(found.labels), 'source')}, aperture {found.radius_px[found.place]:g} px"
-    )
+    title = _title(project, wanted, f"noise of {count(len(found.labels), 'source')}, aperture {found.name}")
     return noise_figure(found, title=title, width=wanted.width)
 
 
@@ -117,6 +129,7 @@ PLOTS: Final[dict[str, tuple[Callable[[Project, Wanted], "Figure"], tuple[str, .
     "field": (_field, ("frame",)),
     "references": (_references, ("aperture",)),
     "apertures": (_apertures, ("target",)),
+    "growth": (_growth, ()),
     "lightcurve": (_light_curve, ("target",)),
     "search": (_search, ("target",)),
     "noise": (_noise, ("aperture",)),

@@ -3,9 +3,10 @@
 import numpy as np
 
 from photdb.errors import PhotdbError
+from photdb.stages.comparison import all_weights, compare, groups, magnitudes
 from photdb.stages.runner import resolve
 from photdb.stages.series import load_series, nothing_left
-from photdb.stages.solve import comparable, groups, weights_of
+from photdb.stages.terms import asked
 from photdb.store.arrays import columns
 from photdb.store.project import Project
 from photdb.viewers.search import NoiseMap
@@ -19,7 +20,6 @@ def noise_map(project: Project, target: str) -> NoiseMap:
     PhotdbError
         There are no references, or too few frames in which all of them are valid.
     """
-    from photdb.algorithms.noise import smoother
     from photdb.algorithms.sizes import MAX_EXHAUSTIVE, quietest_by_size
 
     params = resolve(project.connection, "solve")
@@ -31,31 +31,29 @@ def noise_map(project: Project, target: str) -> NoiseMap:
             nothing_left(project, "reference")
             or "no reference is selected: `photdb select reference NAME --at FRAME X Y`"
         )
-    apertures, of_target, of_reference = comparable(series, k, references)
-    comparison = of_target & of_reference.all(axis=1)
-    highpass = smoother(series.jd_utc_mid[comparison], window=params["window"], degree=params["degree"])
-    if not apertures or not highpass.trace > 0:
-        raise PhotdbError(
-            f"too few frames ({comparison.sum()}) where {target} and all references are valid: `photdb measure`,"
-            " or `photdb reject list`"
-        )
-    noise = np.full((len(series.apertures), len(references)), np.nan)
-    for allowed, group in groups(series, references, apertures):
-        try:
-            weights = weights_of(series, comparison, allowed, group, params["weighting"])
-        except ValueError as error:
-            raise PhotdbError(f"{target} cannot be solved: {error}") from error
-        for p, of_aperture in zip(group, weights, strict=True):
-            refs = series.mag[comparison][:, allowed, p].T
-            found = [
-                quietest_by_size(series.mag[comparison, k, p], refs, weights=w, highpass=highpass) for w in of_aperture
-            ]
-            noise[p, : len(allowed)] = np.min(found, axis=0)
+    try:
+        on = compare(series, k, references, params, asked(project, series, series.sources[k].id, params))
+        if not on.apertures or not on.highpass.trace > 0:
+            raise PhotdbError(
+                f"too few frames ({on.frames.sum()}) where {target} and all references are valid: `photdb measure`,"
+                " or `photdb reject list`"
+            )
+        noise = np.full((len(series.apertures), len(references)), np.nan)
+        for allowed, group in groups(series, references, on.apertures):
+            mags = magnitudes(series, k, on.frames, allowed, group)
+            weights = all_weights(series, on, allowed, group, params["weighting"], mags)
+            for p, m_target, m_refs, of_aperture in zip(group, *mags, weights, strict=True):
+                for w in of_aperture:
+                    members = w > 0
+                    found = quietest_by_size(m_target, m_refs[members], weights=w[members], highpass=on.highpass)
+                    noise[p, : found.size] = np.fmin(noise[p, : found.size], found)
+    except ValueError as error:
+        raise PhotdbError(f"{target} cannot be solved: {error}") from error
     n_references, kept = columns(
         project.connection,
         "SELECT n_references, noise_mag FROM best_combination WHERE target = ? ORDER BY rank",
         "ff",
         (target,),
     )
-    radii = np.array([a.radius_px for a in series.apertures])[apertures]
-    return NoiseMap(target, radii, noise[apertures], n_references, kept, len(references) <= MAX_EXHAUSTIVE)
+    names = [series.apertures[p].label for p in on.apertures]
+    return NoiseMap(target, names, noise[on.apertures], n_references, kept, len(references) <= MAX_EXHAUSTIVE)

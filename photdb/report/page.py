@@ -18,12 +18,15 @@ _PLOTS: Final = {
     " out. Dashed: the rules.",
     "shifts": "Where each frame lies against the reference frame.",
     "references": "Each reference star against the mean of the others: what is not flat is the star's own.",
-    "noise": "Noise of each source as measured (markers) and as the CCD equation foretells (bars, lines): above in one"
-    " aperture, below in all.",
+    "growth": "Each source's flux against the radius of the aperture, and the difference from the typical curve: who"
+    " grows more than the rest has a neighbour.",
+    "noise": "Noise of each source as measured (markers) and as the CCD equation and scintillation foretell (bars,"
+    " lines): above in one aperture, below in all, and the ratio of both.",
 }
 #: Those of each target.
 _OF_TARGET: Final = {
-    "lightcurve": "The quietest light curve with its errors; the band is the spread of all that were kept.",
+    "lightcurve": "The quietest light curve with its errors; the band is the spread of all that were kept."
+    " Below, check stars against the same references.",
     "apertures": "The same in every aperture, and the differences from the middle one: where they part, there is light"
     " of other stars.",
     "search": "The least noise that can be had with each number of references in each aperture.",
@@ -62,7 +65,7 @@ def report(project: Project, script: str) -> str:
         ),
         ("night", "The night in plots", _figures(project, _PLOTS, Wanted(width=NARROW, named=False))),
         ("left-out", "What was left out, and why", tables.left_out(project)),
-        ("sources", "Sources", tables.sources(project)),
+        ("sources", "Sources", tables.sources(project) + tables.noises(project)),
         ("parameters", "Parameters", tables.parameters(project)),
         ("versions", "Versions", tables.versions(project)),
         (

@@ -9,8 +9,10 @@ import numpy as np
 from photdb.plots.curves import aperture_place
 from photdb.report.markup import table, text
 from photdb.stages import STAGES
+from photdb.stages.camera import camera_sentence
 from photdb.stages.runner import plan, resolve
-from photdb.store.arrays import read_apertures, read_frames
+from photdb.stages.times import in_words
+from photdb.store.arrays import Aperture, read_apertures, read_frames
 from photdb.store.connection import driver
 from photdb.store.project import Project
 from photdb.viewers.best_curve import read_best_curve
@@ -80,11 +82,29 @@ def summary(project: Project) -> str:
         mag = best.mag[best.kept]
         sentences.append(
             f"The quietest light curve of the {_called(role)} {label} has a noise of {1000 * best.noise_mag:.2f} ±"
-            f" {1000 * best.noise_mag_err:.2f} mmag over {count(mag.size, 'point')}: an aperture of {best.radius_px:g}"
-            f" px against {count(len(best.references), 'reference star')} ({', '.join(best.references)}). It runs over"
+            f" {1000 * best.noise_mag_err:.2f} mmag over {count(mag.size, 'point')}: {_aperture_words(best.aperture)}"
+            f" against {count(len(best.references), 'reference star')} ({', '.join(best.references)}). It runs over"
             f" {np.ptp(mag) if mag.size else 0.0:.3f} mag."
+            + ("" if best.detrended is None else f" Fitted to it and taken out (it is detrended): {best.detrended}.")
         )
+        if best.noise_holdout_mag is not None and best.noise_holdout_mag_err is not None:
+            sentences.append(
+                f"On frames that did not choose it, the noise of {label} is {1000 * best.noise_holdout_mag:.2f} ±"
+                f" {1000 * best.noise_holdout_mag_err:.2f} mmag (hold-out)."
+            )
+        if best.systematic_mag is not None:
+            sentences.append(
+                f"Leaving out each of its references in turn shows a systematic error of"
+                f" {1000 * best.systematic_mag:.2f} mmag (rms)."
+            )
+        if best.zero_mag is not None:
+            error = "" if best.zero_mag_err is None else f" ± {best.zero_mag_err:.3f}"
+            sentences.append(f"Its zero point is {best.zero_mag:.3f}{error} mag in band {best.band}.")
     return "\n".join(f"<p>{text(sentence)}</p>" for sentence in sentences)
+
+
+def _aperture_words(aperture: Aperture) -> str:
+    return "optimal extraction" if aperture.kind == "optimal" else f"an aperture of {aperture.label}"
 
 
 def _called(role: str) -> str:
@@ -107,13 +127,14 @@ def left_out(project: Project) -> str:
     """List frames, sources and apertures that were left out, and why."""
     found = rows(
         project,
-        "SELECT e.kind, e.frame, e.source, a.radius_px, coalesce(u.text, e.reason), e.overruled FROM excluded e"
-        " LEFT JOIN aperture a ON a.id = e.aperture_id LEFT JOIN active_rule u ON u.id = e.rule_id"
+        "SELECT e.kind, e.frame, e.source, e.aperture_id, coalesce(u.text, e.reason), e.overruled FROM excluded e"
+        " LEFT JOIN active_rule u ON u.id = e.rule_id"
         " ORDER BY e.kind, e.since, 5, e.frame",
     )
     groups: dict[tuple[Any, ...], list[int]] = {}
-    for kind, frame, source, radius, reason, overruled in found:
-        aperture = None if radius is None else f"{radius:g} px"
+    names = {a.id: a.label for a in read_apertures(project.connection, removed=True)}
+    for kind, frame, source, aperture_id, reason, overruled in found:
+        aperture = names.get(aperture_id)
         key = (source or "all", aperture or "all", reason, kind, "no, accepted by hand" if overruled else "yes")
         groups.setdefault(key, [])
         if frame is not None:
@@ -156,8 +177,8 @@ def best_combinations(project: Project, target: str) -> str:
     """List the combinations that were kept for a target."""
     found = rows(
         project,
-        "SELECT rank, noise_mag, noise_mag_err, noise_robust_mag, drift_mag, radius_px, annulus_inner_px,"
-        " annulus_outer_px, weighting, reference_labels, n_points FROM best_combination WHERE target = ? ORDER BY rank",
+        "SELECT rank, noise_mag, noise_mag_err, noise_robust_mag, drift_mag, aperture, weighting,"
+        " reference_labels, n_points FROM best_combination WHERE target = ? ORDER BY rank",
         target,
     )
     searched = rows(
@@ -169,7 +190,7 @@ def best_combinations(project: Project, target: str) -> str:
     if not found or not searched:
         return ""
     n, n_apertures, n_references, n_frames = searched[0]
-    lines = [(r[0], *map(mmag, r[1:5]), ",".join(f"{v:g}" for v in r[5:8]), *r[8:]) for r in found]
+    lines = [(r[0], *map(mmag, r[1:5]), *r[5:]) for r in found]
     headings = (
         *("rank", "noise mmag", "±", "robust mmag", "drift mmag", "aperture px", "weighting", "references", "points"),
     )
@@ -177,7 +198,50 @@ def best_combinations(project: Project, target: str) -> str:
         f"The quietest of {n} combinations of {count(n_apertures, 'aperture')} and {count(n_references, 'reference')},"
         f" compared on {count(n_frames, 'frame')}."
     )
-    return table(headings, lines, caption=caption)
+    return _doubts(project, target) + table(headings, lines, caption=caption) + _fitted(project, target)
+
+
+def _doubts(project: Project, target: str) -> str:
+    """Warn where the search may eat a signal, or its winner is lucky."""
+    found = rows(project, "SELECT h.doubts FROM search h JOIN target t ON t.id = h.target_id WHERE t.label = ?", target)
+    return "".join(f'<div class="warning">Doubtful: {text(said)}.</div>' for (said,) in found if said)
+
+
+def _fitted(project: Project, target: str) -> str:
+    """List the terms that were taken out of the best curve, and the check stars beside it."""
+    terms = rows(
+        project,
+        "SELECT term, kind, amplitude_mag, amplitude_err_mag FROM fitted_term WHERE target = ? AND rank = 1",
+        target,
+    )
+    left = rows(
+        project,
+        "SELECT wave_left, dip_left FROM search h JOIN target t ON t.id = h.target_id WHERE t.label = ?",
+        target,
+    )
+    checks = rows(
+        project,
+        "SELECT k.label, c.noise_mag, c.noise_mag_err, c.n_points FROM check_curve c JOIN solution s"
+        " ON s.id = c.solution_id JOIN target t ON t.id = s.target_id JOIN source k ON k.id = c.source_id"
+        " WHERE t.label = ? AND s.rank = 1 AND k.removed_at IS NULL ORDER BY k.id",
+        target,
+    )
+    out = ""
+    if terms:
+        wave, dip = left[0]
+        out += table(
+            ("term", "kind", "taken out, mmag", "±"),
+            [(term, kind, mmag(size), mmag(error)) for term, kind, size, error in terms],
+            caption=f"Detrended: fitted to every curve and taken out, here of the best. Of a wave of one cycle over the"
+            f" night {100 * wave:.0f} % would be left, of a dip in its middle third {100 * dip:.0f} %.",
+        )
+    if checks:
+        out += table(
+            ("check star", "noise mmag", "±", "points"),
+            [(label, mmag(noise), mmag(error), n) for label, noise, error, n in checks],
+            caption="Check stars against the references of the best curve.",
+        )
+    return out
 
 
 def parameters(project: Project) -> str:
@@ -187,6 +251,7 @@ def parameters(project: Project) -> str:
         for name, (value, origin) in facts(project).values.items()
         if value is not None
     ]
+    said = camera_sentence(project.connection)
     options = [
         (name, key, ", ".join(map(str, value)) or None if isinstance(value, list) else value)
         for name in STAGES
@@ -197,11 +262,45 @@ def parameters(project: Project) -> str:
     return "\n".join(
         [
             table(("fact", "value", "from"), known, caption="Facts of the session") if known else "",
+            f"<p>{text(said[0].upper() + said[1:])}</p>" if said else "",
+            _times(project),
             table(("stage", "option", "value"), options, caption="Options of the stages"),
             table(("stage", "rejects frames with", "since"), rules, caption="Rules") if rules else "",
             table(("number", "radius, ring px", "chosen by"), apertures, caption="Apertures") if apertures else "",
         ]
     )
+
+
+def noises(project: Project) -> str:
+    """Set the noise of each source, as measured, beside what is foretold, in the aperture of the best curve."""
+    apertures = read_apertures(project.connection)
+    if not apertures:
+        return ""
+    aperture = apertures[aperture_place(project, apertures, None, None)]
+    lines = [
+        (label, n, *map(mmag, of), None if ratio is None else f"{ratio:.2f}")
+        for label, n, *of, ratio in rows(
+            project,
+            "SELECT source, n_frames, noise_mag, noise_mag_err, ccd_mag, scintillation_mag, expected_mag, ratio"
+            " FROM noise_ratio JOIN source s ON s.label = source AND s.removed_at IS NULL WHERE aperture_id = ?"
+            " ORDER BY s.id",
+            aperture.id,
+        )
+    ]
+    headings = ("name", "frames", "noise mmag", "±", "CCD mmag", "scintillation mmag", "foretold mmag", "ratio")
+    caption = f"Noise against the mean of the references, measured and foretold, in aperture {aperture} px."
+    return table(headings, lines, caption=caption) if lines else ""
+
+
+def _times(project: Project) -> str:
+    """Say what heliocentric and barycentric times rest on."""
+    lines = [
+        (label, origin, *(None if v is None else f"{v:.{n}f}" for v, n in ((ra, 5), (dec, 5), (first, 2), (last, 2))))
+        + (note,)
+        for label, origin, ra, dec, first, last, _, note in in_words(project.connection)
+    ]
+    headings = ("target", "coordinates", "RA deg", "Dec deg", "BJD_TDB − JD_UTC s, first frame", "last", "note")
+    return table(headings, lines, caption="Times") if lines else ""
 
 
 def versions(project: Project) -> str:
@@ -227,8 +326,15 @@ def curve_text(project: Project, target: str) -> str:
     """Give the best light curve of a target as text, with commas between."""
     points = rows(
         project,
-        "SELECT frame, jd_utc_mid, mag, mag_err FROM best_light_curve WHERE target = ? ORDER BY jd_utc_mid, frame",
+        "SELECT frame, jd_utc_mid, mag, mag_err, hjd_utc_mid, bjd_tdb_mid, light_time_s, mag_standard"
+        " FROM best_light_curve WHERE target = ? ORDER BY jd_utc_mid, frame",
         target,
     )
-    lines = [f"{frame},{jd:.8f},{mag:.5f},{'' if err is None else f'{err:.5f}'}" for frame, jd, mag, err in points]
-    return "\n".join(["frame,jd_utc_mid,mag,mag_err", *lines])
+    headings, digits = ["frame,jd_utc_mid,mag,mag_err,hjd_utc_mid,bjd_tdb_mid,light_time_s"], [8, 5, 5, 8, 8, 3]
+    if any(point[-1] is not None for point in points):
+        headings, digits = [f"{headings[0]},mag_standard"], [*digits, 5]
+    lines = [
+        ",".join([str(frame), *("" if v is None else f"{v:.{n}f}" for v, n in zip(values, digits, strict=False))])
+        for frame, *values in points
+    ]
+    return "\n".join([*headings, *lines])

@@ -13,7 +13,7 @@ from photdb.simulate.night import truth_of
 from photdb.simulate.plan import NightPlan, clear_night, ganymed
 from photdb.simulate.profile import encircled
 from photdb.simulate.render import expected_frame, simulate_frame
-from photdb.simulate.theory import clean, contamination, expected_error_mag, mean_noise_area_px
+from photdb.simulate.theory import clean, contamination, expected_error_mag, mean_noise_area_px, optimal_error_mag
 from photdb.simulate.truth import Truth, clicks, frame_positions, load_truth, relative_shifts, save_truth
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "ganymed",
     "load_truth",
     "mean_noise_area_px",
+    "optimal_error_mag",
     "relative_shifts",
     "save_truth",
     "simulate_frame",

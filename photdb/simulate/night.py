@@ -32,7 +32,6 @@ TRACK: Final = ((0.12, 0.62), (0.86, 0.42))
 CROSSING_FWHM: Final = 0.4
 FAINT_CROSSING_FWHM: Final = 0.6
 FAINT_STAR: Final = 0.04
-ISOLATION_FWHM: Final = 5.0
 
 # The place, and the sky over it.
 SITE_LAT_DEG: Final = 46.2
@@ -98,7 +97,7 @@ def _field_stars(plan: NightPlan, source_x: Floats, source_y: Floats) -> tuple[F
     flux = (low + rng.random(plan.n_stars) * (high - low)) ** (-1.0 / 0.7)
     start, end = _track(plan)
     along = end - start
-    keep_off = ISOLATION_FWHM * plan.fwhm_px
+    keep_off = plan.isolation_fwhm * plan.fwhm_px
     border = plan.margin_px
     x, y = np.empty(plan.n_stars), np.empty(plan.n_stars)
     n_placed = 0

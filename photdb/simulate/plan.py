@@ -23,8 +23,9 @@ class NightPlan:
         Sky of a nominal exposure, ADU per pixel, above the pedestal.
     fwhm_px, profile, moffat_beta, seeing_variation
         The stars' round profile, and the relative amplitude by which its width varies.
-    n_stars, star_flux_adu
-        Number of field stars besides the sources, and their faintest and brightest flux (a power law between).
+    n_stars, star_flux_adu, isolation_fwhm
+        Number of field stars besides the sources, their faintest and brightest flux (a power law between), and how far
+        they keep off the sources: below 5 FWHM, and with many, the field is crowded.
     asteroid_flux_adu, reference_flux_adu, check_flux_adu, variable_flux_adu
         Mean fluxes of the sources.
     asteroid_amplitude_mag, asteroid_period_h
@@ -94,6 +95,7 @@ trail, gradient, variable
     trail: bool = False
     gradient: bool = True
     variable: bool = False
+    isolation_fwhm: float = 5.0
 
     def __post_init__(self) -> None:
         if self.n_frames < 2:

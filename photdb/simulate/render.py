@@ -47,9 +47,7 @@ def expected_frame(truth: Truth, index: int) -> NDArray[np.float32]:
 
     # a border for the widest stamp of a star that just reaches into the frame, so that no stamp needs to be cut
     border = 2 * reach_px(plan, fwhm, bright=True)
-    canvas = np.full(
-        (plan.height_px + 2 * border, plan.width_px + 2 * border), truth.sky_adu[index], dtype=np.float32
-    )
+    canvas = np.full((plan.height_px + 2 * border, plan.width_px + 2 * border), truth.sky_adu[index], dtype=np.float32)
     for bright in (True, False):
         reach = reach_px(plan, fwhm, bright=bright)
         seen = (x > -reach) & (x < plan.width_px - 1 + reach) & (y > -reach) & (y < plan.height_px - 1 + reach)

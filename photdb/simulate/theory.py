@@ -6,7 +6,8 @@ from functools import lru_cache
 import numpy as np
 
 from photdb.simulate.night import trail_distance
-from photdb.simulate.profile import encircled, intensity, reach_px, seen_intensity
+from photdb.simulate.plan import NightPlan
+from photdb.simulate.profile import encircled, intensity, reach_px, seen_intensity, stamps
 from photdb.simulate.truth import Bools, Floats, Truth, frame_positions
 
 
@@ -106,6 +107,49 @@ def clean(truth: Truth, radius_px: float, *, ring_px: tuple[float, float] | None
 def _light(truth: Truth, radius_px: float) -> Floats:
     light: Floats = truth.flux_adu * encircled(truth.plan, radius_px, truth.fwhm_px)[:, None]
     return light
+
+
+@lru_cache(maxsize=512)
+def optimal_sums(plan: NightPlan, fwhm_px: float) -> tuple[float, float]:
+    """Return 1/ΣP² and ΣP³/(ΣP²)² of a star's light P in each pixel, on average over its places within a pixel.
+
+    The first is the noise area, in pixels, of the sum of least noise for a faint star (Naylor 1998, MNRAS 296, 339),
+    and also its Σw; the second is how many times as much as in a circle that holds all light its own photons count.
+    """
+    places = (np.arange(4) + 0.5) / 8.0
+    x, y = (grid.ravel() for grid in np.meshgrid(places, places))
+    light = stamps(plan, x, y, fwhm_px, math.ceil(6.0 * fwhm_px)).astype(np.float64)
+    square, cube = (light**power for power in (2, 3))
+    square, cube = square.sum((1, 2)), cube.sum((1, 2))
+    return float(np.mean(1.0 / square)), float(np.mean(cube / square**2))
+
+
+def optimal_error_mag(
+    truth: Truth, *, n_sky_px: Floats | float | None = None, sky_factor: float = math.pi / 2.0
+) -> Floats:
+    """Return the error of magnitudes by optimal extraction, with the stars' true profile and places.
+
+    Parameters
+    ----------
+    truth
+        The night.
+    n_sky_px, sky_factor
+        As for `expected_error_mag`.
+
+    Returns
+    -------
+    error_mag
+        (n_frames, n_sources).
+    """
+    plan, gain = truth.plan, truth.plan.gain_e_per_adu
+    sums = np.array([optimal_sums(plan, round(fwhm, 4)) for fwhm in truth.fwhm_px.tolist()])
+    area, photons = sums[:, :1], sums[:, 1:]
+    pixel_adu2 = (truth.sky_adu / gain + (plan.read_noise_e / gain) ** 2 + 1.0 / 12.0)[:, None]
+    variance = photons * truth.flux_adu / gain + area * pixel_adu2
+    if n_sky_px is not None:
+        variance = variance + area**2 * pixel_adu2 * sky_factor / n_sky_px
+    error: Floats = 2.5 / math.log(10.0) * np.sqrt(variance) / truth.flux_adu
+    return error
 
 
 @lru_cache(maxsize=64)

@@ -96,15 +96,42 @@ STAGES: Final[dict[str, Stage]] = {
         Stage("headers", 1, (), ("frame", "frame_wcs"), "frame"),
         Stage("qc", 2, ("headers",), ("frame_quality", "detection"), "frame", {"region": None}),
         Stage("shifts", 3, ("qc",), ("shift",), "frame", {"exclude": [], "region": None}),
-        Stage("measure", 2, ("shifts",), ("centroid", "flux"), "measurement", {"search_px": 5}),
-        Stage("check", 1, ("measure",), ("reference_check",), "set of references"),
+        # What it finds enters errors only, so that no pixel is measured for it: `measure` itself can do without.
+        Stage("camera", 1, ("shifts",), (), "camera"),
+        Stage(
+            "measure",
+            2,
+            ("shifts",),
+            ("centroid", "flux", "frame_error", "profile", "correction_input", "correction"),
+            "measurement",
+            {"search_px": 5, "hits": "keep", "remove_stars": False},
+        ),
+        Stage("times", 1, ("shifts",), ("target_coordinates", "target_time"), "target"),
+        Stage("noise", 1, ("camera", "measure"), ("source_noise",), "set of sources"),
+        Stage("check", 1, ("camera", "measure", "noise"), ("reference_check",), "set of references"),
         Stage(
             "solve",
-            1,
-            ("measure",),
-            ("search", "solution", "solution_reference", "solution_point"),
+            2,
+            ("camera", "measure", "times", "noise"),
+            ("search", "solution", "solution_reference", "solution_point")
+            + ("solution_term", "check_curve", "check_point"),
             "target",
-            {"window": 7, "degree": 2, "weighting": ["mean"], "top": 10},
+            {"window": 7, "degree": 2, "weighting": ["mean"], "top": 10, "detrend": [], "offset": None, "baseline": []},
         ),
     )
 }
+
+#: Stages that only some commands ask for: `photdb run` leaves them out, and `photdb status` says nothing of them.
+ASKED_FOR: Final[dict[str, Stage]] = {
+    stage.name: stage
+    for stage in (
+        Stage("field", 1, ("shifts",), ("field", "field_frame", "field_star", "field_profile", "hot_pixel"), "field"),
+        Stage("encounters", 1, ("field", "measure"), ("encounter_input", "encounter"), "source"),
+        Stage("hits", 1, ("field", "measure"), ("hit_input", "hit"), "source"),
+    )
+}
+
+
+def stage_named(name: str) -> Stage:
+    """Give a stage by its name, be it one of a night's own or one that is asked for."""
+    return STAGES.get(name) or ASKED_FOR[name]

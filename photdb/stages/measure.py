@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from photdb.stages import Plan
-from photdb.stages.errors import refresh
+from photdb.stages import Plan, corrections
+from photdb.stages.errors import refresh, save_frame_errors
 from photdb.stages.measurements import State, measure_sources, places, read_state
+from photdb.stages.profiles import measure_profiles, read_profiles
 from photdb.stages.runner import Session
 from photdb.store.arrays import Aperture, columns, read_apertures
 from photdb.store.connection import driver
@@ -27,7 +28,8 @@ class FrameWork:
 
     frame: int  # its place in `Expected.frames`
     fit: Ints  # whose centroid and fluxes are to be made
-    more: Ints  # whose centroid stands, and which lack apertures
+    more: Ints  # whose centroid stands, and which lack circular apertures
+    optimal: Ints  # which lack optimal ones, or whose optimal ones are of another profile
     errors: Ints  # of whose fluxes the errors are to be made anew
 
 
@@ -59,22 +61,38 @@ def plan(project: Project, params: dict[str, Any]) -> Plan:
     usable = np.broadcast_to((frames.usable & state.registered)[:, None], known.shape)
     new = usable & (known == 0)
     stale = usable & (known != 0) & (known != state.inputs)
-    lacking = usable & ~new & ~stale & (_n_fluxes(connection, state, frame.size) < max(len(state.apertures), 1))
+    standing = usable & ~new & ~stale
+    n_plain = len(state.plain) or int(not state.optimal)  # those to be chosen, if there are none yet
+    lacking = standing & (_n_fluxes(connection, state.plain, state, frame.size) < n_plain)
+    optimal, changed = np.zeros((2, *usable.shape), bool)
+    if state.profile_inputs is not None:
+        profiles = read_profiles(connection)
+        made_from = [profiles[f].input if f in profiles else 0 for f in frames.id.tolist()]
+        changed = usable & (np.array(made_from) != state.profile_inputs)[:, None]
+        optimal = standing & (_n_fluxes(connection, state.optimal, state, frame.size) < len(state.optimal))
     errors = usable & ~new & ~stale & (known_errors != state.error_inputs)
-    for f in np.flatnonzero((new | stale | lacking | errors).any(axis=1)):
-        plan.work.append(FrameWork(int(f), *(np.flatnonzero(w[f]) for w in (new | stale, lacking, errors))))
+    fit = new | stale
+    profiled = (optimal | changed | fit) if state.profile_inputs is not None else optimal
+    for f in np.flatnonzero((fit | lacking | profiled | errors).any(axis=1)):
+        plan.work.append(FrameWork(int(f), *(np.flatnonzero(w[f]) for w in (fit, lacking, profiled, errors))))
     moved = stale & _moved(connection, state) if stale.any() else stale
-    plan.reasons = _reasons(state, new, stale, lacking, errors, moved)
+    plan.reasons = _reasons(state, new, stale, lacking | optimal, errors, moved)
+    if (rest := (changed & standing & ~optimal).any(axis=1)).any():
+        which = numbers(frames.number[rest].tolist())
+        plan.reasons.append(f"optimal apertures follow the frame's stars and sources, which changed: frame {which}")
+    if not plan.work and (wanted := corrections.outdated(project, params)):
+        plan.work.append(wanted)
+        plan.reasons.append(wanted.reason)
     return plan
 
 
-def _n_fluxes(connection: Connection, state: State, n_centroids: int) -> Ints:
-    """Count the apertures in force that have a flux, (n_frames, n_sources); no centroid, no matter."""
+def _n_fluxes(connection: Connection, apertures: list[Aperture], state: State, n_centroids: int) -> Ints:
+    """Count of some apertures those that have a flux, (n_frames, n_sources); no centroid, no matter."""
     counts = np.zeros(state.inputs.shape, np.int64)
-    ids = ", ".join(str(a.id) for a in state.apertures)
+    ids = ", ".join(str(a.id) for a in apertures)
     (n_rows,) = driver(connection).execute(f"SELECT count(*) FROM flux WHERE aperture_id IN ({ids})").fetchone()  # noqa: S608
-    if n_rows == n_centroids * len(state.apertures):  # nothing lacks: no need to count one by one
-        return counts + len(state.apertures)
+    if n_rows == n_centroids * len(apertures):  # nothing lacks: no need to count one by one
+        return counts + len(apertures)
     frame, source, n = columns(
         connection,
         f"SELECT frame_id, source_id, count(*) FROM flux WHERE aperture_id IN ({ids})"  # noqa: S608 - ids of ours
@@ -120,7 +138,9 @@ def _reasons(state: State, new: Bools, stale: Bools, lacking: Bools, errors: Boo
         reasons.append(f"apertures to be added for {count(int(lacking.sum()), 'measurement')}")
     if errors.any():
         n = count(int(errors.sum()), "measurement")
-        reasons.append(f"gain, read noise, saturation or an asteroid's track changed: errors and flags of {n}")
+        reasons.append(
+            f"gain, read noise, scintillation, saturation or an asteroid's track changed: errors and flags of {n}"
+        )
     if not state.apertures:
         reasons.append("apertures are not chosen yet")
     return reasons
@@ -144,19 +164,31 @@ def run(project: Project, plan: Plan, session: Session) -> None:
         chosen = choose_apertures(project)
         session.say("measure: apertures " + " ".join(str(a) for a in chosen))
         state = replace(state, apertures=read_apertures(project.connection))
-    work: list[FrameWork] = plan.work
+    work: list[FrameWork] = [w for w in plan.work if isinstance(w, FrameWork)]
     _refresh(project, state, work)
     unread: dict[int, str] = {}
     fit = [(w.frame, w.fit) for w in work if w.fit.size]
     more = [(w.frame, w.more) for w in work if w.more.size]
-    lacking = _lacking(project.connection, state) if more else state.apertures
-    for items, apertures, fitting in ((fit, state.apertures, True), (more, lacking, False)):
-        if items and apertures:  # those just chosen may have come back with all their fluxes
+    lacking = _lacking(project.connection, state) if more else state.plain
+    for items, apertures, fitting in ((fit, state.plain, True), (more, lacking, False)):
+        if items and (apertures or fitting):  # those just chosen may have come back with all their fluxes
             unread |= measure_sources(project, session, plan.params, state, items, apertures, fitting=fitting)
+    profiled = [(w.frame, w.optimal) for w in work if w.optimal.size and w.frame not in unread]
+    if profiled and state.profile_inputs is not None:
+        found, lost = measure_profiles(
+            project, session, state.expected, [f for f, _ in profiled], state.fwhm_px, state.profile_inputs
+        )
+        profiled = [(f, k) for f, k in profiled if f in found]
+        unread |= lost | measure_sources(
+            project, session, plan.params, state, profiled, state.optimal, fitting=False, profiles=found
+        )
     if unread:
         which = numbers([int(state.expected.frames.number[i]) for i in unread])
         reason = why_unread(next(iter(unread.values())))
         session.problems.append(f"the file of frame {which} in {project.frame_folder} cannot be read ({reason})")
+    session.done.add("measure")  # what corrections read reads it
+    if corrections.outdated(project, plan.params):
+        corrections.run(project, plan.params, session)
 
 
 def _refresh(project: Project, state: State, work: list[FrameWork]) -> None:
@@ -166,15 +198,18 @@ def _refresh(project: Project, state: State, work: list[FrameWork]) -> None:
             if w.errors.size:
                 refresh(
                     connection,
-                    state.facts,
+                    state.facts.detector,
+                    float(state.facts.scintillation_mag[w.frame]),
                     int(state.expected.frames.id[w.frame]),
                     {source_ids[k]: float(state.passing_px[w.frame, k]) for k in w.errors},
                     {source_ids[k]: int(state.error_inputs[w.frame, k]) for k in w.errors},
                 )
+        renewed = np.array([w.frame for w in work if w.errors.size], np.int64)
+        save_frame_errors(connection, state.facts, state.expected.frames, renewed)
 
 
 def _lacking(connection: Connection, state: State) -> list[Aperture]:
-    """Find the apertures that some frame × source has no flux for, though it has a centroid."""
+    """Find the circular apertures that some frame × source has no flux for, though it has a centroid."""
     frame_ids = ", ".join(map(str, state.expected.frames.id[state.expected.frames.usable].tolist()))
     source_ids = ", ".join(str(s.id) for s in state.expected.sources)
     where = f"WHERE frame_id IN ({frame_ids}) AND source_id IN ({source_ids})"
@@ -182,4 +217,4 @@ def _lacking(connection: Connection, state: State) -> list[Aperture]:
     counts = dict(
         driver(connection).execute(f"SELECT aperture_id, count(*) FROM flux {where} GROUP BY aperture_id").fetchall()  # noqa: S608
     )
-    return [a for a in state.apertures if counts.get(a.id, 0) < n]
+    return [a for a in state.plain if counts.get(a.id, 0) < n]

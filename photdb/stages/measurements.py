@@ -1,6 +1,6 @@
 """Sources × frames of `measure`: what each is to be measured from, measuring them, and saving what came out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +12,16 @@ from photdb.algorithms.flags import Flag
 from photdb.stages import STAGES
 from photdb.stages.errors import (
     DEFAULT_FWHM_PX,
-    Detector,
-    detector,
+    FrameErrors,
     error_inputs,
+    frame_errors,
     passing_distance,
+    save_frame_errors,
+    shape_of,
     with_errors,
 )
 from photdb.stages.positions import Expected, expected_positions
+from photdb.stages.profiles import ASTEROID_ERR, STAR_ERR_PX, Profile, profile_inputs, save_profiles
 from photdb.stages.runner import Session, save_in_batches
 from photdb.stages.stamps import Stamps, StampTask, measure_stamps
 from photdb.store.arrays import Aperture, columns, read_apertures, read_by_frame, replace_columns
@@ -45,13 +48,24 @@ class State:
 
     expected: Expected
     apertures: list[Aperture]
-    facts: Detector
+    facts: FrameErrors
     registered: Bools  # (n_frames,) has a row in `shift`, be it one that says that it could not be matched
     fwhm_px: Floats  # (n_frames,)
     max_offset_px: Floats
     passing_px: Floats
     inputs: Ints
     error_inputs: Ints
+    profile_inputs: Ints | None  # (n_frames,); None where no optimal aperture is in force
+
+    @property
+    def plain(self) -> list[Aperture]:
+        """The apertures that are circles."""
+        return [a for a in self.apertures if a.kind != "optimal"]
+
+    @property
+    def optimal(self) -> list[Aperture]:
+        """The apertures that are profiles."""
+        return [a for a in self.apertures if a.kind == "optimal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +92,14 @@ def read_state(project: Project, params: dict[str, Any]) -> State:
     crc = dict(driver(connection).execute("SELECT id, content_crc32 FROM frame").fetchall())
     version, search = STAGES["measure"].version, params["search_px"]
     inputs = grouped_digests([(version, search, crc[f]) for f in ids.tolist()], values)
-    facts, passing = detector(connection), passing_distance(expected)
+    facts, passing = frame_errors(connection, expected.frames), passing_distance(expected)
+    apertures = read_apertures(connection)
+    profiles = None
+    if expected.sources and any(a.kind == "optimal" for a in apertures):
+        profiles = profile_inputs(connection, expected, inputs, facts.detector.saturation_adu)
     return State(
         expected,
-        read_apertures(connection),
+        apertures,
         facts,
         np.isfinite(read_by_frame(connection, "shift", ["flags"], expected.frames)[0]),
         fwhm,
@@ -89,6 +107,7 @@ def read_state(project: Project, params: dict[str, Any]) -> State:
         passing,
         inputs,
         error_inputs(facts, passing),
+        profiles,
     )
 
 
@@ -111,17 +130,23 @@ def measure_sources(
     apertures: Sequence[Aperture],
     *,
     fitting: bool,
+    profiles: Mapping[int, Profile] | None = None,
 ) -> dict[int, str]:
-    """Measure some sources of some frames, and save; gives the frames (by their place) that could not be read."""
+    """Measure some sources of some frames, and save; gives the frames (by their place) that could not be read.
+
+    Apertures are either all circles, or all profiles, for which `profiles` has those of the frames, by their place: a
+    frame's is saved with the last of its fluxes.
+    """
     expected = state.expected
     rows = driver(project.connection).execute("SELECT id, path, size_bytes, mtime_ns, bitpix FROM frame")
     files = {frame_id: rest for frame_id, *rest in rows}
     folder, frame_id = project.frame_folder, expected.frames.id.tolist()
     measured = None if fitting else _measured(project.connection, expected)
     at = expected.xy_px if measured is None else measured.xy_px
-    rings = np.array([(a.radius_px, a.annulus_inner_px, a.annulus_outer_px) for a in apertures])
+    rings = np.array([(a.annulus_inner_px, a.annulus_outer_px) for a in apertures]).reshape(-1, 2)
+    scaled = any(a.kind == "fwhm" for a in apertures)
     single = [files[f][3] in (8, 16, -32) for f in frame_id]
-    chunks = _chunks(items, single, float(rings.max()), session.workers.n_workers)
+    chunks = _chunks(items, single, float(rings.max(initial=0.0)), session.workers.n_workers)
     tasks = [
         StampTask(
             paths=tuple(folder / files[frame_id[i]][0] for i, _ in chunk),
@@ -133,28 +158,66 @@ def measure_sources(
             max_offset_px=np.concatenate([state.max_offset_px[i, k] for i, k in chunk]),
             search_px=params["search_px"],
             fit=fitting,
-            apertures=rings,
+            radius_px=_radii(apertures, state.fwhm_px[_frames_of(chunk) if scaled else [chunk[0][0]]], every=scaled),
+            rings=rings,
+            sky=tuple(a.sky for a in apertures),
+            optimal=None if profiles is None else _masks(state, profiles, chunk),
         )
         for chunk in chunks
     ]
+    last = {i: n for n, chunk in enumerate(chunks) for i, _ in chunk}
     unread: dict[int, str] = {}
 
-    def save(connection: Connection, batch: list[tuple[list[tuple[int, Ints]], Stamps]]) -> None:
-        for chunk, found in batch:
+    def save(connection: Connection, batch: list[tuple[int, list[tuple[int, Ints]], Stamps]]) -> None:
+        for n, chunk, found in batch:
             unread.update({chunk[j][0]: reason for j, reason in found.unread.items()})
-            i = np.repeat([i for i, _ in chunk], [k.size for _, k in chunk])
-            k = np.concatenate([k for _, k in chunk])
-            _save(connection, state, i, k, found, ~np.isin(i, list(unread)), apertures, measured)
+            i, k = _frames_of(chunk), np.concatenate([k for _, k in chunk])
+            factor = None if profiles is None else np.array([profiles[f].photon_factor for f in i.tolist()])
+            _save(connection, state, i, k, found, ~np.isin(i, list(unread)), apertures, measured, factor)
+            if profiles is not None:
+                whole = [f for f in dict.fromkeys(i.tolist()) if last[f] == n and f not in unread]
+                save_profiles(connection, {int(frame_id[f]): profiles[f] for f in whole})
 
     estimate = sum(t.x_px.size for t in tasks) * _S_PER_STAMP
     results = session.workers.run(measure_stamps, tasks, estimate_s=estimate)
     before = [None, *(chunk[-1][0] for chunk in chunks)]  # a frame that goes on in another task counts once
     counted = (
-        (len({i for i, _ in chunk} - {last}), (chunk, found))
-        for chunk, found, last in zip(chunks, results, before, strict=False)
+        (len({i for i, _ in chunk} - {other}), (n, chunk, found))
+        for n, (chunk, found, other) in enumerate(zip(chunks, results, before, strict=False))
     )
     save_in_batches(project, session, "measure", counted, len(items), save)
     return unread
+
+
+def _frames_of(chunk: list[tuple[int, Ints]]) -> Ints:
+    """Give the frame of each stamp of a task, by its place."""
+    return np.repeat([i for i, _ in chunk], [k.size for _, k in chunk])
+
+
+def _radii(apertures: Sequence[Aperture], fwhm_px: Floats, *, every: bool) -> Floats:
+    """Give the radii of circles, in each of n frames or the same in all; NaN for profiles."""
+    radii = [np.full_like(fwhm_px, np.nan) if a.kind == "optimal" else a.spec.radius_px(fwhm_px) for a in apertures]
+    table = np.array([np.broadcast_to(r, fwhm_px.shape) for r in radii]).reshape(-1, fwhm_px.size).T
+    return table if every else table[0]
+
+
+def _masks(state: State, profiles: Mapping[int, Profile], chunk: list[tuple[int, Ints]]) -> Floats:
+    """Give each stamp's profile, where its source is expected in the frame, and the error of that."""
+    of = [profiles[i] for i in _frames_of(chunk).tolist()]
+    i, k = _frames_of(chunk), np.concatenate([k for _, k in chunk])
+    moving = np.array([state.expected.sources[j].role == "asteroid" for j in k.tolist()], bool)
+    x, y = state.expected.xy_px[i, k].T
+    return np.stack(
+        [
+            np.array([p.fwhm_px for p in of]),
+            np.array([p.beta for p in of]),
+            np.array([p.e_plus for p in of]),
+            np.array([p.e_cross for p in of]),
+            x + np.array([p.x_offset_px for p in of]),
+            y + np.array([p.y_offset_px for p in of]),
+            np.where(moving, ASTEROID_ERR * state.max_offset_px[i, k], STAR_ERR_PX),
+        ]
+    )
 
 
 def _chunks(
@@ -196,6 +259,7 @@ def _save(
     good: Bools,
     apertures: Sequence[Aperture],
     measured: Measured | None,
+    photon_factor: Floats | None,
 ) -> None:
     """Save a task's rows: those of frames and sources at places `i` and `k`, where they are good."""
     i, k = i[good], k[good]
@@ -232,16 +296,18 @@ def _save(
     for column in flux.values():
         column[lost] = np.nan
     flags[lost] = Flag.NO_POSITION
+    factor = np.ones(i.size) if photon_factor is None else photon_factor[good]
     error, flags = with_errors(
-        state.facts,
+        state.facts.detector,
         flux_adu=flux["flux_adu"],
         noise_area_px=flux["noise_area_px"],
-        radius_px=np.array([a.radius_px for a in apertures])[None, :],
+        shape=shape_of(apertures, state.fwhm_px[i], flux["noise_area_px"], factor),
         sky_scatter_adu=flux["sky_scatter_adu"],
         n_sky=flux["n_sky"],
         peak_adu=peak[:, None],
         fwhm_px=state.fwhm_px[i][:, None],
         passing_px=state.passing_px[i, k][:, None],
+        scintillation_mag=state.facts.scintillation_mag[i][:, None],
         flags=flags,
     )
     n, p = flags.shape
@@ -254,3 +320,4 @@ def _save(
         "flags": flags.ravel(),
     }
     replace_columns(connection, "flux", rows)
+    save_frame_errors(connection, state.facts, expected.frames, np.unique(i))

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from photdb import __version__
 from photdb.errors import PhotdbError
 from photdb.interruptions import held_back
-from photdb.stages import STAGES, Plan
+from photdb.stages import Plan, stage_named
 from photdb.store.connection import driver, insert_row
 from photdb.store.lock import now
 from photdb.store.project import Project
@@ -73,7 +73,7 @@ def resolve(connection: Connection, name: str, given: Mapping[str, Any] | None =
         )
         .fetchone()
     )
-    params = dict(STAGES[name].defaults)
+    params = dict(stage_named(name).defaults)
     if last is not None:
         params.update({key: value for key, value in json.loads(last[0]).items() if key in params})
     params.update(given or {})
@@ -82,7 +82,7 @@ def resolve(connection: Connection, name: str, given: Mapping[str, Any] | None =
 
 def plan(project: Project, name: str, given: Mapping[str, Any] | None = None) -> Plan:
     """Say what a stage has to do, as far as its upstream stages have got."""
-    made: Plan = STAGES[name].module.plan(project, resolve(project.connection, name, given))
+    made: Plan = stage_named(name).module.plan(project, resolve(project.connection, name, given))
     return made
 
 
@@ -103,7 +103,7 @@ def run(project: Project, name: str, session: Session, given: Mapping[str, Any] 
     KeyboardInterrupt
         Likewise; its argument says in words what was finished.
     """
-    for upstream in STAGES[name].upstream:
+    for upstream in stage_named(name).upstream:
         if upstream not in session.done:
             run(project, upstream, session)
     todo = plan(project, name, given)
@@ -113,7 +113,7 @@ def run(project: Project, name: str, session: Session, given: Mapping[str, Any] 
         if todo.work:
             for reason in todo.reasons:
                 session.say(f"{name}: {reason}")
-            STAGES[name].module.run(project, todo, session)
+            stage_named(name).module.run(project, todo, session)
     session.done.add(name)
     return todo
 
@@ -122,7 +122,7 @@ def run(project: Project, name: str, session: Session, given: Mapping[str, Any] 
 def _logged(project: Project, name: str, todo: Plan) -> Iterator[None]:
     values = {
         "stage": name,
-        "version": STAGES[name].version,
+        "version": stage_named(name).version,
         "params": json.dumps(todo.params, sort_keys=True),
         "started_at": now(),
         "n_units": len(todo.work),

@@ -9,11 +9,14 @@ from numpy.typing import NDArray
 
 from photdb.algorithms.differential import instrumental_magnitude, magnitude_error
 from photdb.algorithms.flags import INVALID_FLUX
-from photdb.store.arrays import Aperture, Frames, Source, read_apertures, read_cube, read_frames, read_sources
+from photdb.store.arrays import Aperture, Frames, Source, columns, read_apertures, read_cube, read_frames, read_sources
 from photdb.store.decisions import rejections
 from photdb.store.project import Project
 
 Floats = NDArray[np.float64]
+
+#: Of all sources.
+ROLES = ("asteroid", "variable", "reference", "check")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +61,20 @@ def load_series(project: Project, *roles: str) -> Series:
     What was read last is used again, as long as nobody has written to the project since.
     """
     state = project.state()  # as it is before reading: who writes meanwhile makes it another
+    there = {source.role for source in read_sources(project.connection)}
+    roles = tuple(role for role in roles if role in there)
     last, known, series = _last.get(project, (None, (), None))
     if series is None or last != state or not set(roles) <= set(known):
         series = _read_series(project, *roles)
         _last[project] = (state, roles, series)
         return series
     return series if roles == known else series.part(*roles)
+
+
+def keep_series(project: Project, series: Series) -> None:
+    """Go on using the series of all sources that was read: what was written since concerns no magnitude."""
+    there = {source.role for source in read_sources(project.connection)}
+    _last[project] = (project.state(), tuple(role for role in ROLES if role in there), series)
 
 
 def _read_series(project: Project, *roles: str) -> Series:
@@ -82,6 +93,7 @@ def _read_series(project: Project, *roles: str) -> Series:
         source_ids=[s.id for s in sources],
         aperture_ids=[a.id for a in apertures],
     )
+    _correct(project, frames, sources, apertures, flux, flux_err)
     accepted = frames.accepted[frames.usable]
     flux, flux_err = flux[accepted], flux_err[accepted]
     valid = np.isfinite(flux)
@@ -107,6 +119,33 @@ def _read_series(project: Project, *roles: str) -> Series:
         magnitude_error(flux, flux_err),
         allowed,
     )
+
+
+def _correct(
+    project: Project,
+    frames: Frames,
+    sources: list[Source],
+    apertures: list[Aperture],
+    flux: Floats,
+    flux_err: Floats,
+) -> None:
+    """Put corrected fluxes, where there are any, in the place of those measured, in cubes over usable frames."""
+    rows = columns(
+        project.connection,
+        f"SELECT frame_id, source_id, aperture_id, CASE WHEN flags & {int(INVALID_FLUX)} THEN NULL ELSE flux_adu END,"  # noqa: S608
+        " flux_err_adu FROM correction",
+        "iiiff",
+    )
+    if not rows[0].size:
+        return
+    at = [
+        {id_: i for i, id_ in enumerate(ids)}
+        for ids in (frames.id[frames.usable].tolist(), [s.id for s in sources], [a.id for a in apertures])
+    ]
+    for frame, source, aperture, value, error in zip(*(v.tolist() for v in rows), strict=True):
+        if frame in at[0] and source in at[1] and aperture in at[2]:
+            place = at[0][frame], at[1][source], at[2][aperture]
+            flux[place], flux_err[place] = value, error
 
 
 def nothing_left(project: Project, *roles: str) -> str | None:

@@ -30,7 +30,10 @@ class StampTask:
     max_offset_px: Floats
     search_px: int
     fit: bool
-    apertures: Floats  # (p, 3): radius, inner and outer radius of the ring
+    radius_px: Floats  # (n, p) or (p,); NaN for optimal extraction
+    rings: Floats  # (p, 2): inner and outer radius
+    sky: tuple[str, ...]  # (p,)
+    optimal: Floats | None = None  # (7, n): the frame's profile as in `Masks`, expected x and y, their error
 
     def __str__(self) -> str:
         return " ".join(path.name for path in self.paths)
@@ -49,11 +52,16 @@ class Stamps:
 
 def measure_stamps(task: StampTask) -> Stamps:
     """Measure the sources of a task; runs in a worker."""
-    from photdb.algorithms.aperture import measure_apertures
+    from photdb.algorithms.aperture import Masks, measure_apertures
     from photdb.algorithms.centroid import centroids
+    from photdb.algorithms.profile import CLIP_FWHM
     from photdb.frames import FrameReader
 
-    room = task.apertures.max()
+    room = max(task.rings.max(initial=0.0), np.nanmax(task.radius_px, initial=0.0))
+    if task.optimal is not None:
+        fwhm, *_, x_expected, y_expected, _ = task.optimal
+        apart = np.hypot(x_expected - task.x_px, y_expected - task.y_px)
+        room = max(room, CLIP_FWHM * fwhm.max() + np.nanmax(apart, initial=0.0))
     if task.fit:  # as far as a source may be found, and for the box of the fit (1.2 FWHM) wherever its search ends
         fit = max(3.0, 1.2 * task.fwhm_px.max()) + 1
         room = max(room + task.max_offset_px.max(), fit + task.search_px)
@@ -91,14 +99,20 @@ def measure_stamps(task: StampTask) -> Stamps:
         x, y, centroid_flags = found.x_px, found.y_px, found.flags
         centroid = {name: getattr(found, name) for name in CENTROID}
         centroid |= {"x_px": x + (x0 - half), "y_px": y + (y0 - half)}
-    radius, inner, outer = task.apertures.T
+    masks = None
+    if task.optimal is not None:
+        fwhm, beta, e_plus, e_cross, x_expected, y_expected, expected_err = task.optimal
+        masks = Masks(fwhm, beta, e_plus, e_cross, x_expected - x0 + half, y_expected - y0 + half, expected_err)
+    inner, outer = task.rings.T
     fluxes = measure_apertures(
         stamps,
         x,
         y,
-        radii_px=radius,
+        radii_px=task.radius_px,
         annulus_inner_px=inner,
         annulus_outer_px=outer,
+        sky=task.sky,
+        masks=masks,
         origin_px=np.stack([x0, y0], axis=1) - half,
         frame_shape=shape,
     )

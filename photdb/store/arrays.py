@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
+from photdb.store.apertures import Spec
 from photdb.store.connection import driver
 
 #: Values a statement that every SQLite takes.
@@ -45,19 +46,36 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Aperture:
-    """An aperture with its ring, pixels."""
+    """An aperture with its ring, pixels.
+
+    `radius_px` is None for one that is scaled by each frame's FWHM (`radius_fwhm`), and both are in optimal extraction.
+    """
 
     id: int
-    radius_px: float
+    kind: str
+    radius_px: float | None
+    radius_fwhm: float | None
     annulus_inner_px: float
     annulus_outer_px: float
+    sky: str
     origin: str
 
+    @property
+    def spec(self) -> Spec:
+        """What it is, without its number."""
+        radius = self.radius_px or self.radius_fwhm or 0.0
+        return Spec(radius, self.annulus_inner_px, self.annulus_outer_px, self.kind, self.sky)
+
+    @property
+    def label(self) -> str:
+        """What it is called where its ring does not matter."""
+        return self.spec.label
+
     def __str__(self) -> str:
-        return ",".join(f"{v:g}" for v in (self.radius_px, self.annulus_inner_px, self.annulus_outer_px))
+        return str(self.spec)
 
 
-def columns(connection: Connection, sql: str, kinds: str, arguments: Sequence[Any] = ()) -> list[NDArray[Any]]:
+def columns(connection: Connection, sql: str, kinds: str, arguments: Any = ()) -> list[NDArray[Any]]:
     """Read a query as one array a column; `kinds` is a letter a column: i(nt), f(loat), s(tring), b(ool)."""
     cursor = driver(connection).execute(sql, arguments)
     dtypes = {"i": np.int64, "f": np.float64, "s": object, "b": np.bool_}
@@ -117,11 +135,21 @@ def read_sources(connection: Connection, *roles: str) -> list[Source]:
     ]
 
 
-def read_apertures(connection: Connection) -> list[Aperture]:
-    """Read the apertures in force, smallest first."""
+def read_circles(connection: Connection) -> list[Aperture]:
+    """Read the apertures in force that are circles of one radius: those that encounters and hits are looked for in."""
+    return [a for a in read_apertures(connection) if a.kind == "fixed"]
+
+
+def read_apertures(connection: Connection, *, removed: bool = False) -> list[Aperture]:
+    """Read the apertures in force, or also those that once were.
+
+    Fixed ones come first, by radius, then those that are scaled by the FWHM, then optimal ones.
+    """
     rows = driver(connection).execute(
-        "SELECT id, radius_px, annulus_inner_px, annulus_outer_px, origin FROM aperture WHERE removed_at IS NULL"
-        " ORDER BY radius_px, annulus_inner_px, annulus_outer_px, id"
+        "SELECT id, kind, radius_px, radius_fwhm, annulus_inner_px, annulus_outer_px, sky, origin FROM aperture"
+        " WHERE removed_at IS NULL OR ?"
+        " ORDER BY kind, radius_px, radius_fwhm, annulus_inner_px, annulus_outer_px, sky, id",
+        (removed,),
     )
     return [Aperture(*row) for row in rows]
 

@@ -8,12 +8,20 @@ from sqlalchemy import Connection, insert, select, update
 
 from photdb.errors import PhotdbError
 from photdb.store import schema
+from photdb.store.apertures import Spec, need_possible, parsed
+from photdb.store.arrays import read_apertures
 from photdb.store.connection import driver, insert_row, update_row
 from photdb.store.facts import frame_size
 from photdb.store.lock import now
 from photdb.wording import listed, named
 
 ROLES = ("asteroid", "variable", "reference", "check")
+
+
+# --- the camera -------------------------------------------------------------------------------------------------------
+def request_camera(connection: Connection) -> None:
+    """Have gain and read noise estimated from the frames anew, to be taken before what headers say."""
+    driver(connection).execute("INSERT OR REPLACE INTO camera (id, requested) VALUES (1, 1)")
 
 
 # --- sources ----------------------------------------------------------------------------------------------------------
@@ -110,6 +118,36 @@ def _labels(connection: Connection) -> list[str]:
     return [label for (label,) in driver(connection).execute("SELECT label FROM source WHERE removed_at IS NULL")]
 
 
+def set_coordinates(connection: Connection, source_id: int, ra_deg: float | None, dec_deg: float | None) -> None:
+    """Keep a source's coordinates, ICRS degrees; None gives them up."""
+    update_row(connection, "source", source_id, {"ra_deg": ra_deg, "dec_deg": dec_deg})
+
+
+def set_ephemeris(
+    connection: Connection, source_id: int, name: str | None, rows: Sequence[tuple[float | None, ...]]
+) -> None:
+    """Keep a source's ephemeris, in place of an earlier one; None gives it up.
+
+    Parameters
+    ----------
+    connection : Connection
+        Inside a transaction.
+    source_id : int
+        Of a target.
+    name : str or None
+        Of the file it came from.
+    rows : sequence of (jd_utc, distance_au, ra_deg, dec_deg)
+        None for angles that the file does not have.
+    """
+    raw = driver(connection)
+    raw.execute("DELETE FROM ephemeris WHERE source_id = ?", (source_id,))
+    update_row(connection, "source", source_id, {"ephemeris": name})
+    raw.executemany(
+        "INSERT INTO ephemeris (source_id, jd_utc, distance_au, ra_deg, dec_deg) VALUES (?, ?, ?, ?, ?)",
+        [(source_id, *row) for row in rows],
+    )
+
+
 def remove_source(connection: Connection, label: str) -> None:
     """Take a source out of the project; what was measured of it stays in the file, unseen."""
     id_ = source_id(connection, label)
@@ -125,8 +163,8 @@ def free_label(connection: Connection, prefix: str) -> str:
 
 
 # --- apertures --------------------------------------------------------------------------------------------------------
-def set_apertures(connection: Connection, specs: Sequence[tuple[float, float, float]], *, origin: str) -> None:
-    """Put these apertures (radius, inner and outer radius of the ring, pixels) in force, and no others.
+def set_apertures(connection: Connection, specs: Sequence[Spec | tuple[float, float, float]], *, origin: str) -> None:
+    """Put these apertures in force, and no others.
 
     Raises
     ------
@@ -135,45 +173,44 @@ def set_apertures(connection: Connection, specs: Sequence[tuple[float, float, fl
     """
     raw = driver(connection)
     most = min(size or 2000 for size in frame_size(connection)) / 2
-    for radius, inner, outer in specs:
-        if not 0 < radius <= inner < outer <= most:
-            raise PhotdbError(
-                f"aperture {radius:g},{inner:g},{outer:g}: 0 < radius ≤ inner < outer ≤ {most:g} px needed"
-            )
+    wanted = [Spec(*spec) for spec in specs]
+    for spec in wanted:
+        need_possible(spec, most)
     raw.execute("UPDATE aperture SET removed_at = ? WHERE removed_at IS NULL", (now(),))
-    for radius, inner, outer in dict.fromkeys(specs):
+    for spec in dict.fromkeys(wanted):
+        values = {
+            "kind": spec.kind,
+            "radius_px": spec.radius if spec.kind == "fixed" else None,
+            "radius_fwhm": spec.radius if spec.kind == "fwhm" else None,
+            "annulus_inner_px": spec.inner_px,
+            "annulus_outer_px": spec.outer_px,
+            "sky": spec.sky,
+        }
         # An aperture that was in force before comes back with all that was measured in it.
         known = raw.execute(
-            "UPDATE aperture SET removed_at = NULL, origin = ? WHERE kind = 'fixed' AND radius_px = ?"
-            " AND annulus_inner_px = ? AND annulus_outer_px = ?",
-            (origin, radius, inner, outer),
+            "UPDATE aperture SET removed_at = NULL, origin = ? WHERE kind = ? AND radius_px IS ? AND radius_fwhm IS ?"
+            " AND annulus_inner_px = ? AND annulus_outer_px = ? AND sky = ?",
+            (origin, *values.values()),
         )
         if known.rowcount == 0:
-            spec = {"radius_px": radius, "annulus_inner_px": inner, "annulus_outer_px": outer}
-            insert_row(connection, "aperture", {"kind": "fixed", **spec, "origin": origin, "created_at": now()})
+            insert_row(connection, "aperture", {**values, "origin": origin, "created_at": now()})
 
 
 def aperture_id(connection: Connection, text: str) -> int:
-    """Resolve an aperture in force as typed: its number, or radii as in `4,8,40`.
+    """Resolve an aperture in force as typed: its number, or what it is, as in `4,8,40`.
 
     Raises
     ------
     PhotdbError
         There is no such aperture.
     """
-    rows = driver(connection).execute(
-        "SELECT id, radius_px, annulus_inner_px, annulus_outer_px FROM aperture WHERE removed_at IS NULL"
-        " ORDER BY radius_px"
-    )
-    names: dict[str, int] = {}
-    listing = []
-    for id_, *radii in rows:
-        spec = ",".join(f"{r:g}" for r in radii)
-        names[str(id_)] = names[spec] = id_
-        listing.append(f"{id_} ({spec})")
-    if text not in names:
-        raise PhotdbError(f"there is no aperture {named(text)}: those in force are {listed(listing) or 'none yet'}")
-    return names[text]
+    found = read_apertures(connection)
+    names = {name: a.id for a in found for name in (str(a.id), str(a))}
+    wanted = text if text in names else str(parsed(text))
+    if wanted not in names:
+        listing = listed([f"{a.id} ({a})" for a in found])
+        raise PhotdbError(f"there is no aperture {named(text)}: those in force are {listing or 'none yet'}")
+    return names[wanted]
 
 
 # --- rules ------------------------------------------------------------------------------------------------------------

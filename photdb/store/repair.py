@@ -29,6 +29,8 @@ _SAVED: Final = (
     "source",
     "aperture",
     "source_anchor",
+    "ephemeris",
+    "camera",
     "rejection",
     "acceptance",
     "rule",
@@ -40,10 +42,14 @@ _SAVED: Final = (
     "shift",
     "centroid",
     "flux",
+    "frame_error",
+    "profile",
 )
+#: The revision that brought a table, where that was not the first.
+_SINCE: Final = {"ephemeris": "0002", "camera": "0002", "frame_error": "0002", "profile": "0002"}
 _KIND: Final = {int: "integer", float: "real", str: "text", bytes: "blob", type(None): "null"}
 #: Results of a frame; those of the later stages are quickly made again, and are not saved.
-_OF_FRAMES: Final = ("frame_quality", "detection", "shift", "centroid", "flux")
+_OF_FRAMES: Final = ("frame_quality", "detection", "shift", "centroid", "flux", "frame_error", "profile")
 
 
 # --- in the file itself -----------------------------------------------------------------------------------------------
@@ -170,8 +176,19 @@ def _has_tables(copy: Path) -> bool:
     with closing(open_raw(copy, write=True)) as raw, suppress(*DAMAGE):
         raw.execute("PRAGMA writable_schema=ON")
         there = {name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        return set(_SAVED) <= there
+        return set(_tables_of(_revision(raw) or schema.HEAD)) <= there
     return False
+
+
+def _revision(raw: sqlite3.Connection) -> str | None:
+    with suppress(*DAMAGE):
+        (revision,) = raw.execute("SELECT version_num FROM alembic_version").fetchone() or (None,)
+        return None if revision is None else str(revision)
+    return None
+
+
+def _tables_of(revision: str) -> list[str]:
+    return [table for table in _SAVED if _SINCE.get(table, revision) <= revision]
 
 
 def _graft(copy: Path, draft: Path) -> None:
@@ -199,11 +216,11 @@ def _fill(copy: Path, draft: Path, path: Path) -> list[str]:
     with closing(open_raw(copy, write=True)) as old, _new_database(draft) as new:
         with suppress(*DAMAGE):
             old.execute("PRAGMA writable_schema=ON")  # a table that nobody understands does not hide the others
-            (revision,) = old.execute("SELECT version_num FROM alembic_version").fetchone() or (None,)
-            if revision is not None:
-                migrate.refuse_newer(path, revision)
+        revision = _revision(old)
+        if revision is not None:
+            migrate.refuse_newer(path, revision)
         new.execute("BEGIN")
-        saved = {table: _save(old, new, table) for table in _SAVED}
+        saved = {table: _save(old, new, table) for table in _tables_of(revision or schema.HEAD)}
         if not saved["frame"][0]:  # nothing else has a meaning without
             raise ProjectError(
                 f"no frame can be read in {path.name}, and nothing has a meaning without: it is left as it is; restore"

@@ -20,12 +20,46 @@ RESULTS: Final = (
     "shift",
     "centroid",
     "flux",
+    "frame_error",
+    "profile",
+    "correction_input",
+    "correction",
+    "target_coordinates",
+    "target_time",
+    "source_noise",
     "reference_check",
     "search",
     "solution",
     "solution_reference",
     "solution_point",
+    "solution_term",
+    "check_curve",
+    "check_point",
+    "field",
+    "field_frame",
+    "field_star",
+    "field_profile",
+    "hot_pixel",
+    "encounter_input",
+    "encounter",
+    "hit_input",
+    "hit",
 )
+#: What is dropped with rows of a table that have no digest of their own, so that they are made again.
+_UNIT: Final = {
+    **dict.fromkeys(("frame_error", "profile"), "centroid WHERE frame_id IN (SELECT frame_id FROM {table} WHERE {rows})"),
+    "correction": "correction_input WHERE source_id IN (SELECT source_id FROM {table} WHERE {rows})",
+    "target_time": "target_coordinates WHERE target_id IN (SELECT target_id FROM {table} WHERE {rows})",
+    "source_noise": "source_noise",
+    **dict.fromkeys(
+        ("solution_term", "check_curve", "check_point"),
+        "search WHERE target_id IN (SELECT target_id FROM solution WHERE id IN (SELECT solution_id FROM {table}"
+        " WHERE {rows}))",
+    ),
+    **dict.fromkeys(("field_frame", "field_star", "field_profile", "hot_pixel"), "field"),
+    "encounter": "encounter_input WHERE source_id IN (SELECT source_id FROM {table} WHERE {rows})",
+    "hit": "hit_input WHERE source_id IN (SELECT source_id FROM {table} WHERE {rows})",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +98,11 @@ def _types(raw: sqlite3.Connection) -> Iterator[Finding]:
     for name, n, where in wrong_types(raw):
         said = f"{count(n, 'row')} of {name} with values of another type"
         if name in RESULTS:
-            yield Finding(f"{said}: --repair drops them", "drop", (f"DELETE FROM {name} WHERE {where}",))  # noqa: S608
+            places = [f"{name} WHERE {where}"]
+            if name in _UNIT:
+                places.insert(0, _UNIT[name].format(table=name, rows=where))
+            sql = tuple(f"DELETE FROM {place}" for place in places)  # noqa: S608 - names of ours
+            yield Finding(f"{said}: --repair drops them, and `photdb run` makes them again", "drop", sql)
         else:
             yield Finding(f"{said}: --repair saves the others into a new file", "salvage")
 

@@ -30,7 +30,7 @@ class ApertureCurves:
 
     target: str
     references: list[str]
-    radius_px: Floats  # (P,)
+    names: list[str]  # (P,) of the apertures: `4 px`
     number: Ints  # (n,)
     jd_utc_mid: Floats  # (n,)
     mag: Floats  # (P, n) about its median; NaN where the target or a reference is missing
@@ -45,8 +45,8 @@ class ApertureCurves:
 def draw_apertures(axes: "Axes", curves: ApertureCurves) -> "list[Line2D]":
     """Draw all curves over each other, bright up; gives their lines. x is the frame's number (`frames_below`)."""
     lines = []
-    for i, (radius, mag) in enumerate(zip(curves.radius_px, curves.mag, strict=True)):
-        lines.append(points(axes, curves.number, mag, label=f"{radius:g} px", **nth(i)))
+    for i, (name, mag) in enumerate(zip(curves.names, curves.mag, strict=True)):
+        lines.append(points(axes, curves.number, mag, label=name, **nth(i)))
     brightness_limits(axes, curves.mag)
     dress(axes, ylabel="differential magnitude\nabout its median")
     return lines
@@ -62,8 +62,8 @@ def draw_aperture_differences(axes: "Axes", curves: ApertureCurves) -> "list[Lin
         else:
             lines.append(points(axes, curves.number, mag, **nth(i)))
     brightness_limits(axes, difference)
-    radius = f"{curves.radius_px[curves.middle]:g} px" if curves.radius_px.size else ""
-    dress(axes, ylabel=f"minus the curve\nof {radius}, mmag")
+    name = curves.names[curves.middle] if curves.names else ""
+    dress(axes, ylabel=f"minus the curve\nof {name}, mmag")
     return lines
 
 

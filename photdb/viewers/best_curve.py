@@ -11,7 +11,7 @@ from photdb.algorithms.differential import (
     instrumental_magnitude,
     magnitude_error,
 )
-from photdb.store.arrays import columns, read_cube, read_frames
+from photdb.store.arrays import Aperture, Frames, columns, read_apertures, read_cube, read_frames
 from photdb.store.project import Project
 
 Floats = NDArray[np.float64]
@@ -19,14 +19,15 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class BestCurve:
-    """The solution of rank 1, applied to all frames in time order; arrays of shape (n_frames,)."""
+    """The solution of rank 1, applied to all frames in time order; arrays of shape (n_frames,).
+
+    Where terms were fitted and taken out, what was left out is not shown: the terms are known for points alone.
+    """
 
     target: str
     references: list[str]
     weights: Floats  # (n_references,)
-    radius_px: float
-    annulus_inner_px: float
-    annulus_outer_px: float
+    aperture: Aperture
     noise_mag: float
     noise_mag_err: float
     number: NDArray[np.int64]
@@ -35,6 +36,14 @@ class BestCurve:
     mag: Floats  # NaN where a flux is missing or not positive
     mag_err: Floats
     kept: NDArray[np.bool_]  # a point of the solution; elsewhere the frame was rejected, or a flux flagged
+    detrended: str | None  # what was fitted and taken out
+    zero_mag: float | None  # added to `mag`, it gives catalogue magnitudes
+    zero_mag_err: float | None
+    band: str | None
+    noise_holdout_mag: float | None  # on frames that did not choose it
+    noise_holdout_mag_err: float | None
+    systematic_mag: float | None
+    checks: dict[str, Floats]  # magnitudes of check stars against the same references, by their labels
 
 
 def read_best_curve(project: Project, target: str) -> BestCurve | None:
@@ -53,13 +62,14 @@ def read_best_curve(project: Project, target: str) -> BestCurve | None:
     """
     connection = project.connection
     best = connection.exec_driver_sql(
-        "SELECT s.*, a.radius_px, a.annulus_inner_px, a.annulus_outer_px FROM solution s JOIN aperture a"
-        " ON a.id = s.aperture_id JOIN target t ON t.id = s.target_id"
+        "SELECT s.*, h.detrended, h.noise_holdout_mag AS holdout_mag, h.noise_holdout_mag_err AS holdout_mag_err"
+        " FROM solution s JOIN target t ON t.id = s.target_id JOIN search h ON h.target_id = s.target_id"
         " WHERE s.rank = 1 AND t.label = ?",
         (target,),
     ).first()
     if best is None:
         return None
+    (aperture,) = (a for a in read_apertures(connection, removed=True) if a.id == best.aperture_id)
     source_id, label, weights = columns(
         connection,
         "SELECT n.source_id, s.label, n.weight FROM solution_reference n JOIN source s ON s.id = n.source_id"
@@ -67,7 +77,9 @@ def read_best_curve(project: Project, target: str) -> BestCurve | None:
         "isf",
         (best.id,),
     )
-    (points,) = columns(connection, "SELECT frame_id FROM solution_point WHERE solution_id = ?", "i", (best.id,))
+    points, kept_mag = columns(
+        connection, "SELECT frame_id, mag FROM solution_point WHERE solution_id = ?", "if", (best.id,)
+    )
     frames = read_frames(connection)
     flux, flux_err = (
         cube[:, :, 0].T
@@ -80,19 +92,45 @@ def read_best_curve(project: Project, target: str) -> BestCurve | None:
         )
     )
     mag, err = instrumental_magnitude(flux), magnitude_error(flux, flux_err)
+    curve = differential_magnitude(mag[0], mag[1:], weights)
+    if best.detrended is not None:
+        curve = _at_frames(frames, points, kept_mag)
     return BestCurve(
         target,
         list(label),
         weights,
-        best.radius_px,
-        best.annulus_inner_px,
-        best.annulus_outer_px,
+        aperture,
         best.noise_mag,
         best.noise_mag_err,
         frames.number,
         frames.path,
         frames.jd_utc_mid,
-        differential_magnitude(mag[0], mag[1:], weights),
+        curve,
         differential_error(err[0], err[1:], weights),
         np.isin(frames.id, points),
+        best.detrended,
+        best.zero_mag,
+        best.zero_mag_err,
+        best.band,
+        best.holdout_mag,
+        best.holdout_mag_err,
+        best.systematic_mag,
+        _check_stars(project, frames, best.id),
     )
+
+
+def _check_stars(project: Project, frames: Frames, solution_id: int) -> dict[str, Floats]:
+    label, frame_id, mag = columns(
+        project.connection,
+        "SELECT s.label, p.frame_id, p.mag FROM check_point p JOIN source s ON s.id = p.source_id"
+        " WHERE p.solution_id = ? AND s.removed_at IS NULL ORDER BY p.source_id, p.frame_id",
+        "sif",
+        (solution_id,),
+    )
+    return {name: _at_frames(frames, frame_id[label == name], mag[label == name]) for name in dict.fromkeys(label)}
+
+
+def _at_frames(frames: Frames, frame_id: NDArray[np.int64], values: Floats) -> Floats:
+    """Put values of some frames at their places among all; NaN elsewhere."""
+    of = dict(zip(frame_id.tolist(), values.tolist(), strict=True))
+    return np.array([of.get(id_, np.nan) for id_ in frames.id.tolist()])

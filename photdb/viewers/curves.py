@@ -1,13 +1,16 @@
 """Light curves: magnitudes against time, with what was left out, a band of others, a model and its residuals."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from photdb.viewers.style import (
     BLUE,
+    COLOURS,
     FAINT,
+    MARKERS,
     ORANGE,
     VERMILLION,
     WIDE,
@@ -94,9 +97,10 @@ def light_curve_figure(
     model_label: str = "model",
     title: str = "",
     mag_label: str = "differential magnitude",
+    checks: Mapping[str, ArrayLike] | None = None,
     width: float = WIDE,
 ) -> "Figure":
-    """Draw a light curve, bright at the top; with a model a second panel shows the residuals.
+    """Draw a light curve, bright at the top; with a model a second panel shows the residuals, with check stars a last.
 
     Parameters
     ----------
@@ -106,6 +110,8 @@ def light_curve_figure(
         What the curve is compared with: magnitudes at the same times, on the same zero point.
     model_label, title : str
         Texts.
+    checks : mapping of str to array_like, shape (n,)
+        Magnitudes of check stars by their names; each is drawn about its median.
     width : float
         Inches.
 
@@ -114,7 +120,7 @@ def light_curve_figure(
     Figure
         With a canvas of its own: `figure.savefig(path)` needs no screen.
     """
-    figure, axes = panels([3.3] if model is None else [3.2, 1.3], width=width)
+    figure, axes = panels([3.3 if model is None else 3.2, *[1.3] * ((model is not None) + bool(checks))], width=width)
     upper, bottom = axes[0], axes[-1]
     draw_light_curve(
         upper, jd_utc_mid, mag, mag_err, left_out=left_out, band=band, band_label=band_label, mag_label=mag_label
@@ -124,13 +130,38 @@ def light_curve_figure(
         t, m, err, faint = _columns(jd_utc_mid, mag, mag_err, left_out)
         t, line = t - first_day(t), np.asarray(model, float)
         upper.plot(t, line, color=VERMILLION, lw=1.4, zorder=1, label=model_label)
-        _points(bottom, t, 1000.0 * (m - line), None if err is None else 1000.0 * err, faint)
-        bottom.axhline(0.0, color=VERMILLION, lw=1.4, zorder=1)
-        dress(bottom, ylabel="residual, mmag")
+        _points(axes[1], t, 1000.0 * (m - line), None if err is None else 1000.0 * err, faint)
+        axes[1].axhline(0.0, color=VERMILLION, lw=1.4, zorder=1)
+        dress(axes[1], ylabel="residual, mmag")
+    if checks:
+        _draw_checks(bottom, np.asarray(jd_utc_mid, float), checks)
     if len(upper.get_legend_handles_labels()[0]) > 1:
         legend(upper, columns=3)
     _time_and_frames(upper, bottom, jd_utc_mid, number)
+    for middle in axes[1:-1]:
+        middle.tick_params(axis="x", labelbottom=False)
     return figure
+
+
+def _draw_checks(axes: "Axes", jd: Floats, checks: Mapping[str, ArrayLike]) -> None:
+    """Draw check stars about their medians, mmag, one on the other; an axis that holds all but a hundredth of them."""
+    t, everything = jd - first_day(jd), []
+    for i, (label, mag) in enumerate(checks.items()):
+        m = np.asarray(mag, float)
+        known = np.isfinite(m) & np.isfinite(t)
+        if known.any():
+            m = 1000.0 * (m - np.median(m[known]))
+            everything.append(m[known])
+            look: dict[str, Any] = {"color": COLOURS[(i + 2) % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
+            axes.plot(
+                t[known], m[known], ls="none", ms=marker_size(t.size), mew=0.0, label=f"check star {label}", **look
+            )
+    axes.axhline(0.0, color=FAINT, lw=0.8, zorder=1)
+    if everything:
+        reach = 1.5 * float(np.percentile(np.abs(np.concatenate(everything)), 99)) or 1.0
+        axes.set_ylim(reach, -reach)
+        legend(axes, columns=3)
+    dress(axes, ylabel="check, mmag")
 
 
 def _columns(
@@ -184,7 +215,7 @@ def _time_and_frames(upper: "Axes", lower: "Axes", jd_utc_mid: ArrayLike, number
     upper.set_xlabel(time, labelpad=5)
     upper.tick_params(axis="x", direction="in", labelsize=9, labeltop=True, labelbottom=False)
     if lower is not upper:
-        lower.tick_params(axis="x", labelbottom=False)
+        lower.tick_params(axis="x", labelbottom=False, bottom=False)  # the frames have ticks of their own
     from matplotlib.ticker import MaxNLocator
 
     below = lower.secondary_xaxis("bottom", functions=(lambda x: along(x, t, frames), lambda x: along(x, frames, t)))

@@ -1,4 +1,4 @@
-"""Plot `noise`: the scatter of each source as measured, against what the CCD equation foretells."""
+"""Plot `noise`: each source's noise as measured, against what the CCD equation and scintillation foretell."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,16 +21,19 @@ class NoiseDiagram:
 
     labels: list[str]
     roles: list[str]
-    radius_px: Floats  # (P,)
+    radius_px: Floats  # (P,) of the apertures, in a frame of the median FWHM
     place: int  # of the aperture that the magnitude-noise diagram is drawn for
     mag: Floats  # (S, P) median instrumental magnitude
     measured_mag: Floats  # (S, P) noise of the curve; NaN where it has too few frames
     expected_mag: Floats  # (S, P) what the errors of the fluxes foretell
     curve_mag: Floats  # (n,) magnitudes at which the CCD equation is drawn, for that aperture
-    total_mag: Floats  # (n,) everything, the error of the mean of the references included
+    total_mag: Floats  # (n,) everything, scintillation and the error of the mean of the references included
     photon_mag: Floats  # (n,) photons of the source alone
     sky_mag: Floats  # (n,) sky and read-out alone
-    gain_known: bool  # else 1 e/ADU is assumed
+    air_mag: float | None  # scintillation of one star; None where it was left out
+    gain_note: str  # where the gain comes from, if nobody gave it; else empty
+    kinds: list[str]  # (P,) of the apertures: fixed, fwhm or optimal
+    name: str  # of the aperture at `place`
 
 
 def named(found: NoiseDiagram) -> list[int]:
@@ -44,10 +47,13 @@ def draw_magnitude_noise(axes: "Axes", found: NoiseDiagram) -> None:
     """Draw noise against magnitude in one aperture: measured as markers, foretold as bars and as the CCD's curve."""
     x, measured = found.mag[:, found.place], 1000.0 * found.measured_mag[:, found.place]
     expected = 1000.0 * found.expected_mag[:, found.place]
-    equation = "CCD equation" + ("" if found.gain_known else " (gain not known: 1 e/ADU)")
+    equation = "CCD equation" + ("" if found.air_mag is None else " and scintillation")
+    equation += f" ({found.gain_note})" if found.gain_note else ""
     axes.plot(found.curve_mag, 1000.0 * found.total_mag, color="black", lw=1.2, label=equation)
     axes.plot(found.curve_mag, 1000.0 * found.photon_mag, color=FAINT, lw=1.0, ls="--", label="photons of the source")
     axes.plot(found.curve_mag, 1000.0 * found.sky_mag, color=FAINT, lw=1.0, ls=":", label="sky and read-out")
+    if found.air_mag is not None:
+        axes.axhline(1000.0 * found.air_mag, color=FAINT, lw=1.0, ls="-.", label="scintillation of the source")
     by_name = named(found)
     others = np.setdiff1d(np.arange(len(found.labels)), by_name)
     if others.size:
@@ -73,19 +79,40 @@ def draw_magnitude_noise(axes: "Axes", found: NoiseDiagram) -> None:
     dress(axes, ylabel="noise, mmag")
     axes.set_xlabel("instrumental magnitude, −2.5 log10(flux in ADU)")
     if known.size:
-        axes.set_ylim(known.min() / 1.6, known.max() * 1.6)
+        axes.set_ylim(known.min() / 1.6, known.max() * 2.4)  # room for the legend
 
 
 def draw_noise_by_aperture(axes: "Axes", found: NoiseDiagram) -> None:
     """Draw each source's noise against the aperture: measured as markers and lines, foretold dashed."""
+    kinds = np.array(found.kinds)
     for i in named(found):
         label, look = found.labels[i], nth(i)
-        axes.plot(found.radius_px, 1000.0 * found.expected_mag[i], color=look["color"], lw=0.8, ls="--", label="_")
-        axes.plot(found.radius_px, 1000.0 * found.measured_mag[i], lw=1.0, ms=4, mew=0, label=plain(label), **look)
+        for kind in dict.fromkeys(found.kinds):
+            of = kinds == kind
+            x, filled = found.radius_px[of], kind == found.kinds[0]
+            style = look | ({} if filled else {"mfc": "white", "mew": 0.9, "ms": 4 if kind == "fwhm" else 7})
+            name = plain(label) if filled else "_"
+            axes.plot(x, 1000.0 * found.expected_mag[i, of], color=look["color"], lw=0.8, ls="--", label="_")
+            axes.plot(x, 1000.0 * found.measured_mag[i, of], **{"lw": 1.0, "ms": 4, "mew": 0, **style}, label=name)
     known = 1000.0 * np.concatenate([found.measured_mag, found.expected_mag]).ravel()
     _log_noise(axes, known[np.isfinite(known) & (known > 0)])
     dress(axes, ylabel="noise, mmag")
-    axes.set_xlabel("radius of the aperture, px (dashed: the CCD equation)")
+    hollow = {"fwhm": "small, hollow: scaled by the FWHM", "optimal": "large, hollow: optimal"}
+    others = "".join(f"; {hollow[kind]}" for kind in dict.fromkeys(found.kinds) if kind in hollow)
+    others = others.replace("; ", ";\n", 1)
+    axes.set_xlabel(f"radius of the aperture, px (dashed: foretold{others})")
+
+
+def draw_ratio(axes: "Axes", found: NoiseDiagram) -> None:
+    """Draw measured over foretold noise against the aperture: 1 is the limit that nothing can beat."""
+    for i in named(found):
+        ratio = found.measured_mag[i] / found.expected_mag[i]
+        for kind in dict.fromkeys(found.kinds):
+            of = np.array(found.kinds) == kind
+            axes.plot(found.radius_px[of], ratio[of], lw=1.0, ms=4, mew=0, label="_", **nth(i))
+    axes.axhline(1.0, color="black", lw=1.0, ls="--", label="_")
+    dress(axes, ylabel="measured / foretold")
+    axes.set_xlabel("radius of the aperture, px")
 
 
 def _log_noise(axes: "Axes", known: Floats) -> None:
@@ -101,10 +128,11 @@ def _log_noise(axes: "Axes", known: Floats) -> None:
 
 def noise_figure(found: NoiseDiagram, *, title: str = "", width: float = WIDE) -> "Figure":
     """Draw the figure of `photdb plot noise`."""
-    figure, axes = panels([2.9, 2.7], width=width, share=False)
+    figure, axes = panels([2.9, 2.5, 1.8], width=width, share=False)
     draw_magnitude_noise(axes[0], found)
     axes[0].legend(fontsize=8, loc="upper left", framealpha=0.85, edgecolor="#DDDDDD")
     draw_noise_by_aperture(axes[1], found)
+    draw_ratio(axes[2], found)
     axes[0].set_title(title, fontsize=11, loc="left")
     handles, labels = axes[1].get_legend_handles_labels()
     columns = 7 if width >= WIDE else 5

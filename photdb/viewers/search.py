@@ -20,7 +20,7 @@ class NoiseMap:
     """Least noise of a target's curve over all sets of a size and all weightings asked for, in P apertures."""
 
     target: str
-    radius_px: Floats  # (P,)
+    names: list[str]  # (P,) of the apertures
     noise_mag: Floats  # (P, N) of 1, 2, … N references; NaN where an aperture has fewer
     kept_n_references: Floats  # (K,) of the curves that were kept, by rank
     kept_noise_mag: Floats  # (K,)
@@ -32,8 +32,8 @@ def draw_search(axes: "Axes", found: NoiseMap) -> None:
     from matplotlib.ticker import MaxNLocator
 
     sizes = np.arange(1, found.noise_mag.shape[1] + 1)
-    for i, (radius, noise) in enumerate(zip(found.radius_px, 1000.0 * found.noise_mag, strict=True)):
-        axes.plot(sizes, noise, lw=1.0, ms=4.5, mew=0.0, label=f"{radius:g} px", **nth(i))
+    for i, (name, noise) in enumerate(zip(found.names, 1000.0 * found.noise_mag, strict=True)):
+        axes.plot(sizes, noise, lw=1.0, ms=4.5, mew=0.0, label=name, **nth(i))
     x, y = found.kept_n_references, 1000.0 * found.kept_noise_mag
     if x.size:
         axes.plot(x[1:], y[1:], "o", ms=9, mfc="none", mec=FAINT, mew=1.2, label="_")

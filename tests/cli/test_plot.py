@@ -121,6 +121,6 @@ def test_a_session_on_its_way_has_a_plot_or_a_sentence(night_at, point, tmp_path
             "new": always,
             "shifted": always,
             "selected": always,
-            "measured": {*always, "references", "apertures", "search", "noise"},
+            "measured": {*always, "references", "apertures", "growth", "search", "noise"},
         }[point]
     )

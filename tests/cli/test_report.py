@@ -74,8 +74,8 @@ def test_the_page_tells_the_night_and_leaves_the_project_as_it_is(night):
         assert f"{1000 * noise:.2f}" in page.text
     for word in ("numpy", "astropy", "search_px", "photdb init", "photdb select asteroid Ganymed"):
         assert word in page.text
-    # three plots of each of two targets, five of the night
-    assert len(page.all("figure")) == 11
+    # three plots of each of two targets, six of the night
+    assert len(page.all("figure")) == 12
     assert len(page.all("img")) == 1
     points = night.one("SELECT count(*) FROM best_light_curve")
     assert len(re.findall(r"^\d+,24\d{5}\.\d{8},", page.text, re.MULTILINE)) == points
@@ -99,7 +99,7 @@ def test_the_page_asks_for_nothing_and_suits_phones_and_the_dark(night):
     assert "@media (prefers-color-scheme:dark)" in html
     # nothing in a drawing is black or white whatever the page is
     svgs = re.findall(r"<svg.*?</svg>", html, re.DOTALL)
-    assert len(svgs) == 10
+    assert len(svgs) == 11
     for svg in svgs:
         assert not re.search(r"#000000|#ffffff", svg, re.IGNORECASE)
         assert "var(--ink)" in svg
@@ -125,7 +125,7 @@ def test_no_name_becomes_markup(night):
     raw = file.read_text(encoding="utf-8")
     assert "<script" not in raw
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202e]", raw)
-    assert len(page.all("figure")) == 11
+    assert len(page.all("figure")) == 12
 
 
 @pytest.mark.parametrize("point", ["new", "shifted", "selected", "measured"])

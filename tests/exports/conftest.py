@@ -34,6 +34,9 @@ def solved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     type_("reject", "frames", "5-6", "--source", "Ganymed", "--reason", "crosses\ta star #1")
     type_("reject", "frames", "9")
     type_("accept", "frames", "24")
-    type_("solve")
+    for label in ("R1", "R2", "R3"):
+        type_("select", "reference", label, "--mag", "12.3", "--mag-err", "0.02", "--band", "V")
+    type_("solve", "--detrend", "airmass")
     type_("check")
+    type_("suggest", "-j", "1")
     return project

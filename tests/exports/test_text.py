@@ -119,14 +119,38 @@ def test_instrumental_magnitudes_are_of_the_measured_fluxes(solved: Path, files:
 @pytest.mark.parametrize(("target", "name"), [("Ganymed", "Ganymed"), ("../../x y", "x_y")])
 def test_best_curves_are_those_of_the_project(solved: Path, files: dict[str, Path], target: str, name: str) -> None:
     values = np.loadtxt(files[f"08_best_diff_magnitudes_{name}"])
-    assert values.shape == (24, 3 + 2 * 10)
+    ((zero,),) = ask(solved, "SELECT zero_mag FROM best_combination WHERE target = ? AND rank = 1", target)
+    assert headings(files[f"08_best_diff_magnitudes_{name}"])[23:] == [
+        *("hjd_utc_mid", "bjd_tdb_mid", "light_time_s"),
+        *(["mag_standard_1"] if zero is not None else []),
+        "mag_check C1",
+        "mag_err_check C1",
+    ]
     expected = np.full((24, 20), np.nan)
     for rank, frame, mag, err in ask(
         solved, "SELECT rank, frame, mag, mag_err FROM light_curve WHERE target = ?", target
     ):
         expected[frame - 1, 2 * rank - 2 : 2 * rank] = mag, err
     assert np.isfinite(expected).sum() > 15 * 20
-    np.testing.assert_allclose(values[:, 3:], expected, rtol=0, atol=HALF_MAG)
+    np.testing.assert_allclose(values[:, 3:23], expected, rtol=0, atol=HALF_MAG)
+    times = ask(
+        solved,
+        "SELECT m.hjd_utc_mid, m.bjd_tdb_mid FROM target_time m JOIN source s ON s.id = m.target_id JOIN frame f"
+        " ON f.id = m.frame_id WHERE s.label = ? ORDER BY f.jd_utc_mid",
+        target,
+    )
+    np.testing.assert_allclose(values[:, 23:25], np.array(times), rtol=0, atol=0.6e-8)
+    assert np.isnan(values[:, 25]).all()  # no distance, no light time
+    if zero is not None:
+        np.testing.assert_allclose(values[:, 26], values[:, 3] + zero, rtol=0, atol=2 * HALF_MAG)
+    checks = ask(solved, "SELECT frame, mag, mag_err FROM check_light_curve WHERE target = ? ORDER BY frame", target)
+    known = np.isfinite(values[:, -2])
+    assert known.sum() == len(checks) > 15
+    order = np.argsort(values[known, 0])
+    np.testing.assert_allclose(values[known][order][:, [0, -2, -1]], np.array(checks, float), rtol=0, atol=HALF_MAG)
+    head = files[f"08_best_diff_magnitudes_{name}"].read_text(encoding="utf-8")
+    ((size,),) = ask(solved, "SELECT amplitude_mag FROM fitted_term WHERE target = ? AND rank = 1", target)
+    assert f"# DETRENDED: fitted to each curve and taken out of it; of the best: airmass {size:.5f} +- " in head
     combinations = np.loadtxt(files[f"07_combinations_{name}"], delimiter="\t", usecols=range(12))
     wanted = ask(
         solved,

@@ -22,10 +22,15 @@ def freeze(name: str) -> Path:
     with tempfile.TemporaryDirectory() as folder:
         program = f"""
 import sys
+from pathlib import Path
 sys.path[:0] = {[str(HERE.parents[1]), str(HERE.parent)]!r}
 from nights import PLAN
 from photdb.simulate import simulate_night
 truth = simulate_night({folder + "/frames"!r}, PLAN)
+from astropy.io import fits
+x, y = (int(v[5, truth.labels.index("R1")]) for v in (truth.x_px, truth.y_px))
+with fits.open(sorted(Path({folder + "/frames"!r}).iterdir())[5], mode="update") as hdus:  # a cosmic ray on R1
+    hdus[0].data[y + 2, x + 2] += 9000
 for label in truth.labels:
     k = truth.labels.index(label)
     print(label, truth.roles[k], *(round(float(v), 1) for i in (0, 11) for v in (truth.x_px[i, k], truth.y_px[i, k])))
@@ -41,7 +46,7 @@ for label in truth.labels:
             subprocess.run(command, cwd=folder, env=env, check=True)
 
         photdb("init", "frames")
-        photdb("set", "--observer", "O. Server", "--gain", "2", "--site", "12.5", "45.25", "300")
+        photdb("set", "--observer", "O. Server", "--gain", "auto", "--site", "12.5", "45.25", "300")
         photdb("qc", "--max-fwhm", "3.15", "--max-background", "90000", "-j", "1")
         photdb("qc", "--max-background", "none", "-j", "1")
         photdb("accept", "frames", "4")
@@ -49,22 +54,32 @@ for label in truth.labels:
         for line in made.stdout.splitlines():
             label, role, x0, y0, x1, y1 = line.split()
             last = ("--at", 12, x1, y1) if role == "asteroid" else ()
+            if label == "C1":
+                photdb("select", "check", "C1", "--at", 1, x0, y0)
+                photdb("select", "remove", "C1")  # its star is C2 from now on
+                label = "C2"
             photdb("select", role, label, "--at", 1, x0, y0, *last)
-        photdb("measure", "--apertures", "2.5,10,15", "3.5,10,15", "-j", "1")
+        photdb("measure", "--apertures", "2.5,10,15", "3.5,10,15", "optimal,10,15", "-j", "1")
+        photdb("set", "--gain", "2")
         photdb("reject", "frames", "7", "--reason", "clouds, thin")
         photdb("reject", "frames", "9", "--source", "R2", "--reason", "cosmic ray")
         photdb("reject", "source", "R4", "--reason", "drifts")
         photdb("accept", "source", "R4")
-        photdb("select", "remove", "C1")
+        photdb("measure", "--hits", "flag", "--remove-stars", "-j", "1")
+        night = Path(folder, "night.photdb")
+        with closing(sqlite3.connect(night)) as raw:
+            first, last = raw.execute("SELECT min(jd_utc_mid), max(jd_utc_mid) FROM frame").fetchone()
+        Path(folder, "ephemeris.txt").write_text(f"{first - 0.1} 1.50\n{last + 0.1} 1.51\n")
+        photdb("times", "Ganymed", "--radec", "31.0", "46.7")
+        photdb("times", "Ganymed", "--ephemeris", "ephemeris.txt")
         photdb("check")
-        photdb("solve")
-        path = Path(folder, "night.photdb")
-        with closing(sqlite3.connect(path)) as raw:
+        photdb("solve", "--detrend", "time")
+        with closing(sqlite3.connect(night)) as raw:
             raw.execute("PRAGMA secure_delete=ON")
             raw.execute("UPDATE history SET host = 'telescope'")
             raw.commit()
         frozen = HERE / "frozen" / f"{name}.photdb.gz"
-        frozen.write_bytes(gzip.compress(path.read_bytes(), 9, mtime=0))
+        frozen.write_bytes(gzip.compress(night.read_bytes(), 9, mtime=0))
     return frozen
 
 

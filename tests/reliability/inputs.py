@@ -23,6 +23,8 @@ FINE: Final[dict[str, list[str] | None]] = {
     "select list": [],
     "select remove": ["R1"],
     "measure": [],
+    "times": ["Ganymed"],
+    "suggest": [],
     "check": [],
     "reject": None,
     "reject frames": ["3"],

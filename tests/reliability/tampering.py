@@ -83,14 +83,14 @@ _DOINGS = {
 
 # --- a photdb to come -------------------------------------------------------------------------------------------------
 def newer_schema(migrations: str, killed_at: str = "") -> None:
-    """Be a photdb whose newest revision is 0002, found in another folder; die at some point of the migration.
+    """Be a photdb whose newest revision is 0099, found in another folder; die at some point of the migration.
 
     `copy N`: when N pages of the safety copy are there; `statement N`: when the migration begins its N-th statement;
     `commit`: when its last has been done, and pages of the database were written before.
     """
     from photdb.store import migrate, schema
 
-    schema.HEAD = "0002"
+    schema.HEAD = "0099"
     migrate._folder = lambda: Path(migrations)
     what, _, n = killed_at.partition(" ")
     if what == "copy":

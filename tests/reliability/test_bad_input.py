@@ -97,6 +97,7 @@ def assert_one_sentence(about: str, words: list[str], result: Result) -> None:
         "The folder frames is not empty",
         "Give apertures either with",
         ".: the name of a report",
+        ". cannot be read: Is a directory",
         "None of the project's frames is below",
     )
     shown = said.casefold()

@@ -50,7 +50,8 @@ def test_every_revision_is_frozen_with_rows_in_every_table():
             assert path.name.startswith(revision)
             tables = [name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
             empty = {t for t in tables if not raw.execute(f"SELECT count(*) FROM {t}").fetchone()[0]}
-            assert empty <= {"frame_wcs"}, frozen.name
+            # In twelve frames no hot pixel shows, and the asteroid meets nobody.
+            assert empty <= {"frame_wcs", "hot_pixel", "encounter"}, frozen.name
 
 
 @pytest.mark.parametrize("frozen", FROZEN, ids=lambda path: path.name)
@@ -58,17 +59,19 @@ def test_a_frozen_project_is_brought_up_to_date_with_all_that_is_in_it(frozen, t
     path = thawed(frozen, tmp_path)
     env = {"PHOTDB_PROJECT": str(path)}
     content = path.read_bytes()
-    tables = [t for t in schema.metadata.tables if t != "flag"]
-    before = rows_of(path, tables)
     with closing(sqlite3.connect(path)) as raw:
         (face,) = raw.execute("PRAGMA user_version").fetchone()
+        there = {name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    tables = [t for t in schema.metadata.tables if t != "flag" and t in there]
+    before = rows_of(path, tables)
     status = invoke("status", env=env)
     if face == migrate.face() and frozen.name.startswith(schema.HEAD):
         assert status.exit_code == 0
     else:
         assert status.exit_code == 1
         assert "made by an older photdb: any command that writes" in status.stderr
-    assert invoke("sql", "SELECT count(*) AS n FROM flux", env=env).stdout.split() == ["n", "168"]
+    query = "SELECT count(*) AS n FROM flux WHERE aperture_id <= 2"
+    assert invoke("sql", query, env=env).stdout.split() == ["n", "168"]
     assert path.read_bytes() == content
     assert invoke("reject", "frames", 2, "--reason", "once more", env=env).exit_code == 0
     after = rows_of(path, tables)
@@ -100,7 +103,7 @@ def test_results_of_a_frozen_project_are_current_or_work_by_the_version_of_their
     states = {s["stage"]: s["state"] for s in json.loads(invoke("status", "--json", env=env).stdout)["stages"]}
     for name, stage in STAGES.items():
         if any(states[upstream] != "done" for upstream in stage.upstream):
-            assert states[name] in ("waits", "out of date")
+            assert states[name] in ("waits", "out of date") or (name not in made and states[name] == "to do")
         elif made.get(name, stage.version) != stage.version:
             assert states[name] == "out of date"
         elif name in ("headers", "qc"):
@@ -108,12 +111,12 @@ def test_results_of_a_frozen_project_are_current_or_work_by_the_version_of_their
 
 
 # --- a revision to come, that rebuilds tables with children -----------------------------------------------------------
-NEXT = '''"""Another column that must not be empty, and a check: parents of nearly all tables are made anew."""
+NEXT = f'''"""Another column that must not be empty, and a check: parents of nearly all tables are made anew."""
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0099"
+down_revision = "{schema.HEAD}"
 
 
 def upgrade():
@@ -131,7 +134,7 @@ def migrations(tmp_path_factory):
     folder = tmp_path_factory.mktemp("newer") / "migrations"
     here = Path(__file__).resolve().parents[2] / "migrations"
     shutil.copytree(here, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "versions" / "0002_next.py").write_text(NEXT)
+    (folder / "versions" / "0099_next.py").write_text(NEXT)
     return folder
 
 
@@ -150,7 +153,7 @@ def is_new_and_whole(night: Night, kept):
     with closing(sqlite3.connect(night.path)) as raw:
         assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert raw.execute("PRAGMA foreign_key_check").fetchall() == []
-        assert raw.execute("SELECT version_num FROM alembic_version").fetchall() == [("0002",)]
+        assert raw.execute("SELECT version_num FROM alembic_version").fetchall() == [("0099",)]
         assert raw.execute("SELECT count(DISTINCT note) FROM frame").fetchone() == (20,)
     assert_kept(kept, rows_of(night.path, kept))
 
@@ -181,7 +184,7 @@ def test_a_migration_killed_anywhere_is_all_or_nothing(commands, night_at, migra
         assert ended.code == -9, (point, ended)
         n_hot += night.path.with_name("night.photdb-journal").exists()
         is_old_and_whole(night, before, content)
-        for copy in night.folder.glob("night.photdb.before-0002-*Z"):  # whole, as it has its name
+        for copy in night.folder.glob("night.photdb.before-0099-*Z"):  # whole, as it has its name
             assert pages(copy.read_bytes()) == pages(content)
             copy.unlink()
     assert n_hot >= 5  # the file itself had been written to, and was put back

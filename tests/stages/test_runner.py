@@ -24,7 +24,7 @@ def test_an_option_left_out_is_that_of_the_last_run(night):
     night.photdb("solve", "--window", 5, "--weighting", "flux")
     assert options(night, "solve") == {**STAGES["solve"].defaults, "window": 5, "weighting": ["flux"]}
     night.photdb("solve", "--top", 3)
-    assert options(night, "solve") == {"window": 5, "degree": 2, "weighting": ["flux"], "top": 3}
+    assert options(night, "solve") == {**STAGES["solve"].defaults, "window": 5, "weighting": ["flux"], "top": 3}
     night.photdb("solve", "--default", "--degree", 1)
     assert options(night, "solve") == {**STAGES["solve"].defaults, "degree": 1}
     assert night.work() == {}
@@ -40,7 +40,7 @@ def test_stages_bring_what_they_read_up_to_date(night_at):
     night = night_at("selected")
     night.photdb("solve")
     assert night.work() == {"check": 1}
-    assert set(night.runs()) == {"headers", "qc", "shifts", "measure", "solve"}
+    assert set(night.runs()) == {"headers", "qc", "shifts", "camera", "measure", "times", "noise", "solve"}
     night.photdb("check")
     assert night.work() == {}
 

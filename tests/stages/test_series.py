@@ -51,4 +51,4 @@ def test_status_reads_the_fluxes_once(night, monkeypatch):
     inner = module._read_series
     monkeypatch.setattr(module, "_read_series", lambda *args: read.append(args[1:]) or inner(*args))
     night.status()
-    assert read == [ROLES]
+    assert read == [(*ROLES, "check")]

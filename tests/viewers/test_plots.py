@@ -111,7 +111,7 @@ def test_references_lie_one_below_the_other_by_what_is_said():
 
 def test_apertures_are_compared_with_the_middle_one():
     mag = RNG.normal(0, 0.01, (3, N))
-    curves = ApertureCurves("T", ["R1"], np.array([2.0, 3.0, 4.0]), NUMBER, JD, mag)
+    curves = ApertureCurves("T", ["R1"], ["2 px", "3 px", "4 px"], NUMBER, JD, mag)
     upper, lower = apertures_figure(curves).axes
     assert [line.get_label() for line in upper.lines] == ["2 px", "3 px", "4 px"]
     first, _, last = lower.lines
@@ -121,7 +121,7 @@ def test_apertures_are_compared_with_the_middle_one():
 
 def test_search_rings_the_kept_and_names_the_best():
     noise = np.array([[0.009, 0.007, 0.008], [0.006, 0.005, 0.0055]])
-    found = NoiseMap("T", np.array([3.0, 4.0]), noise, np.array([2.0, 3.0]), np.array([0.005, 0.0055]), True)
+    found = NoiseMap("T", ["3 px", "4 px"], noise, np.array([2.0, 3.0]), np.array([0.005, 0.0055]), True)
     (axes,) = search_figure(found).axes
     lines = {line.get_label(): line for line in axes.lines}
     np.testing.assert_allclose(lines["4 px"].get_ydata(), [6.0, 5.0, 5.5])
@@ -137,14 +137,18 @@ def test_noise_shows_measured_and_foretold_of_each_source():
     grid = np.linspace(-12, -8, 5)
     found = NoiseDiagram(
         ["R1", "T"], ["reference", "asteroid"], np.array([3.0, 4.0]), 1, np.array([[-11.0, -11.1], [-9.0, -9.1]]),
-        values, values / 2, grid, grid * 0 + 0.01, grid * 0 + 0.005, grid * 0 + 0.004, False,
+        values, values / 2, grid, grid * 0 + 0.01, grid * 0 + 0.005, grid * 0 + 0.004, 0.003,
+        "gain estimated: 2 e/ADU", ["fixed"] * 2, "4 px",
     )  # fmt: skip
-    upper, lower = noise_figure(found).axes
+    upper, lower, ratio = noise_figure(found).axes
     assert {text.get_text() for text in upper.texts} == {"R1", "T"}
     markers = [(line.get_xdata()[0], line.get_ydata()[0]) for line in upper.lines if len(line.get_xdata()) == 1]
     np.testing.assert_allclose(markers, [(-11.1, 1.0), (-11.1, 2.0), (-9.1, 4.0), (-9.1, 8.0)])
-    assert upper.get_legend_handles_labels()[1][0] == "CCD equation (gain not known: 1 e/ADU)"
+    assert upper.get_legend_handles_labels()[1][0] == "CCD equation and scintillation (gain estimated: 2 e/ADU)"
+    assert upper.get_legend_handles_labels()[1][-1] == "scintillation of the source"
     np.testing.assert_allclose(lower.lines[1].get_ydata(), [3.0, 2.0])
+    for line in ratio.lines[:2]:  # the third is the limit, 1
+        np.testing.assert_allclose(line.get_ydata(), [2.0, 2.0])
 
 
 def test_a_field_is_shown_with_its_sources_tracks_and_apertures_to_scale():
@@ -178,9 +182,9 @@ def test_very_many_sources_are_not_all_named():
     values, grid = np.full((n, 2), 0.01), np.linspace(-12, -8, 5)
     found = NoiseDiagram(
         [f"S{i}" for i in range(n)], roles, np.array([3.0, 4.0]), 0, RNG.uniform(-11, -9, (n, 2)), values, values,
-        grid, grid * 0 + 0.01, grid * 0 + 0.005, grid * 0 + 0.004, True,
+        grid, grid * 0 + 0.01, grid * 0 + 0.005, grid * 0 + 0.004, None, "", ["fixed"] * 2, "3 px",
     )  # fmt: skip
-    upper, lower = noise_figure(found).axes
+    upper, lower, _ = noise_figure(found).axes
     names = {text.get_text() for text in upper.texts}
     assert {"S98", "S99"} < names
     assert len(names) == 35

@@ -118,9 +118,7 @@ class FrameWindow(Window[State]):
         state = "" if night.frames.accepted[i] else ", rejected"
         jd = night.frames.jd_utc_mid[i]
         day = f"JD {jd:.5f}" if np.isfinite(jd) else "no time"
-        return (
-            f"frame {self.number}{what}{state}\n{day}\nFWHM {night.fwhm(i):.1f} px   {self.view.image.stretch}"
-        )
+        return f"frame {self.number}{what}{state}\n{day}\nFWHM {night.fwhm(i):.1f} px   {self.view.image.stretch}"
 
     # --- the mouse ----------------------------------------------------------------------------------------------------
     def mouse_help(self) -> Sequence[tuple[str, str]]:

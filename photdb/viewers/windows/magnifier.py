@@ -46,9 +46,7 @@ def star_at(pixels: NDArray[Any], x: float, y: float, fwhm_px: float) -> Star:
     half = int(np.ceil(reach + 3 * fwhm_px)) + 2
     stamp = cutout(pixels, round(x), round(y), half)[None]
     dx, dy = round(x) - half, round(y) - half
-    found = centroids(
-        stamp, [x - dx], [y - dy], fwhm_px=fwhm_px, search_px=int(np.ceil(reach)), max_offset_px=reach
-    )
+    found = centroids(stamp, [x - dx], [y - dy], fwhm_px=fwhm_px, search_px=int(np.ceil(reach)), max_offset_px=reach)
     figures = (found.fwhm_px, found.peak_adu, found.amplitude_adu, found.background_adu)
     return Star(*(float(v[0]) for v in (found.x_px + dx, found.y_px + dy, *figures)))
 

@@ -33,8 +33,8 @@ class Magnitudes:
     ----------
     sources, roles : list of str
         Labels (k) and roles.
-    apertures, radius_px, specs : list
-        Ids (p), radii, and radii as typed.
+    apertures, names, specs : list
+        Ids (p), what they are called, and as typed.
     mag : ndarray (n, k, p)
         NaN where a flux is missing or flagged.
     xy_px : ndarray (n, k, 2)
@@ -44,7 +44,7 @@ class Magnitudes:
     sources: list[str]
     roles: list[str]
     apertures: list[int]
-    radius_px: list[float]
+    names: list[str]
     specs: list[str]
     mag: Floats
     xy_px: Floats
@@ -225,7 +225,7 @@ class AperturesWindow(MagnitudeWindow):
                 if np.isfinite(mag[p]).any():
                     median = np.nanmedian(mag[p])
                     mag[p], everything[p] = mag[p] - median, everything[p] - median
-        drawn = ApertureCurves(self.target, self._references[self.target], np.array(self.m.radius_px), number, jd, mag)
+        drawn = ApertureCurves(self.target, self._references[self.target], self.m.names, number, jd, mag)
         upper, lower = self.panels
         draw_apertures(upper, drawn)
         draw_aperture_differences(lower, drawn)
@@ -254,8 +254,8 @@ class AperturesWindow(MagnitudeWindow):
         self.light(self.target, *force)
 
     def _names(self) -> list[str]:
-        alike = len(set(self.m.radius_px)) < len(self.m.radius_px)
-        return self.m.specs if alike else [f"{r:g} px" for r in self.m.radius_px]
+        alike = len(set(self.m.names)) < len(self.m.names)
+        return self.m.specs if alike else self.m.names
 
     def buttons(self) -> Sequence[tuple[str, Callable[[], None]]]:
         targets = [(label, self._show_target(label)) for label in self._references] if len(self._references) > 1 else []

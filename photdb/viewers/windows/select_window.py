@@ -151,9 +151,7 @@ class SelectWindow(FrameWindow[p.Picks]):
     # --- keys and buttons ---------------------------------------------------------------------------------------------
     def keys(self) -> Sequence[Key]:
         text = "right clicks select asteroid, variable, reference, check star"
-        roles = [
-            Key((role[0],), text if role == p.ROLES[0] else "", self._role(role), "a v r c") for role in p.ROLES
-        ]
+        roles = [Key((role[0],), text if role == p.ROLES[0] else "", self._role(role), "a v r c") for role in p.ROLES]
         return (
             *roles,
             Key(("n",), "name the source under the mouse, or the asteroid", self._rename),
