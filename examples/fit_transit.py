@@ -3,10 +3,10 @@
     python -m pip install batman-package            # the model of Mandel & Agol (2002), by Kreidberg (2015)
     python examples/fit_transit.py hatp32/export
 
-Written for HAT-P-32 b (the night of `hatp32.sh`); for another planet give its figures below. Fitted are mid-time, Rp/Rs,
-the level outside of the transit and a drift with airmass; period, inclination, a/Rs and limb darkening are taken from
-the literature. Errors: from the scatter about the fit, and from residuals carried along the curve (a "prayer bead", which
-keeps what they have in common with their neighbours); the larger one is given.
+Written for HAT-P-32 b (the night of `hatp32.sh`); for another planet give its figures below. Fitted are mid-time,
+Rp/Rs, the level outside of the transit and a drift with airmass; period, inclination, a/Rs and limb darkening are taken
+from the literature. Errors: from the scatter about the fit, and from residuals carried along the curve (a "prayer
+bead", which keeps what they have in common with their neighbours); the larger one is given.
 """
 
 import argparse
@@ -60,6 +60,7 @@ def transit(t: np.ndarray, exposure_s: float, mid: float, rp_rs: float) -> np.nd
 
 
 def main() -> None:
+    """Fit, say what was found, and draw it."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("export", type=Path, help="the folder that `photdb export` wrote")
     parser.add_argument("--plot", type=Path, default=Path("transit.png"), help="default: %(default)s")
@@ -85,7 +86,8 @@ def main() -> None:
     beads = np.array([fit(model(best) + np.roll(residual, k), best) for k in range(1, len(mag), 3)])
     error = np.maximum(white, beads.std(axis=0))
 
-    print(f"mid-transit  {day + best[0]:.5f} ± {error[0]:.5f} BJD_TDB ({best[0] + day - EXPECTED_BJD_TDB:+.5f} d of expected)")
+    later = best[0] + day - EXPECTED_BJD_TDB
+    print(f"mid-transit  {day + best[0]:.5f} ± {error[0]:.5f} BJD_TDB ({later:+.5f} d from the expected one)")
     print(f"Rp/Rs        {best[1]:.4f} ± {error[1]:.4f}")
     print(f"scatter      {1000 * scatter:.2f} mmag about the fit, {len(mag)} points")
     draw(arguments.plot, t - day, mag - best[3] * (airmass - airmass.mean()) - best[2], model, best, airmass, day)

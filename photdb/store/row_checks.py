@@ -47,7 +47,9 @@ RESULTS: Final = (
 )
 #: What is dropped with rows of a table that have no digest of their own, so that they are made again.
 _UNIT: Final = {
-    **dict.fromkeys(("frame_error", "profile"), "centroid WHERE frame_id IN (SELECT frame_id FROM {table} WHERE {rows})"),
+    **dict.fromkeys(
+        ("frame_error", "profile"), "centroid WHERE frame_id IN (SELECT frame_id FROM {table} WHERE {rows})"
+    ),
     "correction": "correction_input WHERE source_id IN (SELECT source_id FROM {table} WHERE {rows})",
     "target_time": "target_coordinates WHERE target_id IN (SELECT target_id FROM {table} WHERE {rows})",
     "source_noise": "source_noise",
