@@ -92,7 +92,6 @@ def real_night(name: str) -> Night:
         target["saturation_adu"],
         REAL[name],
         len(target["jd_utc_mid"]),
-        qc=("--max-background", "10000") if name == "luxembourg" else (),
         shifts=("--max-residual", "0.5"),
     )
 

@@ -5,6 +5,7 @@ with the sum of all stars, and second differences / √6, as it varies fast agai
 """
 
 import sqlite3
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -49,9 +50,11 @@ def best(mag: Floats, n_asteroids: int) -> int:
     return int(np.nanargmin(noises)) if np.isfinite(noises).any() else 0
 
 
-def least_mmag(mag: Floats, n_asteroids: int) -> float:
-    """Give the noise at the best aperture."""
-    return noise_mmag(mag[:, best(mag, n_asteroids)], n_asteroids)
+def measured(fluxes: Floats, n_asteroids: int) -> tuple[int, float]:
+    """Give the number of frames that have the target in its best aperture, and the noise in it, mmag."""
+    mag = curves(fluxes, n_asteroids)
+    column = mag[:, best(mag, n_asteroids)]
+    return int(np.isfinite(column).sum()), noise_mmag(column, n_asteroids)
 
 
 def _common(mag: Floats, other: Floats, n_asteroids: int) -> tuple[Floats, Floats]:
@@ -62,17 +65,53 @@ def _common(mag: Floats, other: Floats, n_asteroids: int) -> tuple[Floats, Float
     return one[both], two[both]
 
 
-def on_common(mag: Floats, other: Floats, n_asteroids: int) -> tuple[float, float]:
-    """Give the noise of two programs on the frames that both have, each at its own best aperture there."""
-    one, two = _common(mag, other, n_asteroids)
-    return noise_mmag(one, n_asteroids), noise_mmag(two, n_asteroids)
+@dataclass(frozen=True)
+class Pair:
+    """Two programs on the frames that both have, each at its own best aperture."""
+
+    n_frames: int  # on which both have the target
+    mmag: tuple[float, float]  # the target's noise
+    ratio: float  # of them
+    ratio_err: float  # from 2000 bootstrap samples of the target's differences, the same ones of both
+    stars_ratio: float  # of the other stars' noise, the geometric mean; NaN if there are fewer than three
+    stars_ratio_err: float  # from its scatter from star to star
 
 
-def sampling_error_mmag(mag: Floats, other: Floats, n_asteroids: int) -> float:
-    """Give the standard error of the difference of two programs' noises, from 2000 bootstrap samples of their steps."""
-    one, two = (_steps(m, n_asteroids) for m in _common(mag, other, n_asteroids))
-    drawn = np.random.default_rng(1).integers(0, len(one), (2000, len(one)))
-    return float(np.std(_scatter_mmag(one[drawn]) - _scatter_mmag(two[drawn])))
+def pair(fluxes: Floats, other: Floats, n_asteroids: int) -> Pair:
+    """Compare the fluxes (frame, source, aperture) of two programs: noises, and the first one's over the other's."""
+    one, two = _common(curves(fluxes, n_asteroids), curves(other, n_asteroids), n_asteroids)
+    noises = noise_mmag(one, n_asteroids), noise_mmag(two, n_asteroids)
+    steps = _steps(one, n_asteroids), _steps(two, n_asteroids)
+    drawn = np.random.default_rng(1).integers(0, len(steps[0]), (2000, len(steps[0])))
+    ratios = np.log(_scatter_mmag(steps[0][drawn]) / _scatter_mmag(steps[1][drawn]))
+    ratio = noises[0] / noises[1]
+    of_stars = np.log(np.divide(*_star_noises(fluxes, other, n_asteroids)))
+    of_stars = of_stars[np.isfinite(of_stars)]
+    stars, stars_err = (
+        (float(np.exp(of_stars.mean())), float(of_stars.std(ddof=1) / np.sqrt(len(of_stars))))
+        if len(of_stars) > 2
+        else (np.nan, np.nan)
+    )
+    return Pair(len(one), noises, ratio, ratio * float(np.std(ratios)), stars, stars * stars_err)
+
+
+def _star_noises(fluxes: Floats, other: Floats, n_asteroids: int) -> tuple[Floats, Floats]:
+    """Give the noise of each star but the target against the sum of the others; the aperture is best for their median.
+
+    By first differences, as they stand still, on the frames in which both programs have all stars.
+    """
+    stars = slice(0, -n_asteroids) if n_asteroids else slice(1, None)
+    cubes = fluxes[:, stars], other[:, stars]
+    both = np.logical_and(*(np.isfinite(cube).all(axis=1).any(axis=1) for cube in cubes))
+    found = []
+    for cube in cubes:
+        noises = np.full(cube.shape[1:], np.nan)
+        for k, p in np.ndindex(noises.shape):
+            mag = curves(np.roll(cube[both][:, :, [p]], -k, axis=1), 0)[:, 0]
+            noises[k, p] = noise_mmag(mag, 0)
+        medians = np.nanmedian(noises, axis=0)
+        found.append(noises[:, np.nanargmin(medians)])
+    return found[0], found[1]
 
 
 def photdb_fluxes(project: Path, frames: list[str], n_stars: int, n_asteroids: int, radii: list[float]) -> Floats:

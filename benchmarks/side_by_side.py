@@ -113,20 +113,18 @@ def tables(
     for peer in NEEDS.keys() & (found.keys() - absent.keys()):
         with np.load(folder / f"{night.name}-{peer}.npz") as stored:
             fluxes[peer] = stored["fluxes"]
-    curves = {name: noise.curves(cube, n_asteroids) for name, cube in fluxes.items()}
     ours = found[OURS]["inside"].median
     plain = found["plain"]["inside"].median if "plain" in found and "plain" not in absent else float("nan")
     lines = [
-        "| program | whole script, s | without imports, s | of the processor | ms a frame | × photdb | × plain read"
-        " | frames | noise, mmag | on common frames: its / photdb's |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "| program | whole script, s | without imports, s | of the processor | ms a frame | × photdb | × plain read |",
+        "|---|--:|--:|--:|--:|--:|--:|",
     ]
     for name in [*found, *(absent.keys() - found.keys())]:
         label = NAMES.get(name, name)
         if name in absent:
-            lines.append(f"| {label} | not run: {absent[name]} | | | | | | | | |")
+            lines.append(f"| {label} | not run: {absent[name]} | | | | | |")
             continue
-        cells = [str(found[name]["whole"]), *[""] * 8]
+        cells = [str(found[name]["whole"]), *[""] * 5]
         if (inside := found[name].get("inside")) is not None:
             cells[1:4] = [
                 str(inside),
@@ -134,23 +132,35 @@ def tables(
                 f"{1000 * inside.median / len(night.frames):.1f}",
             ]
             cells[4:6] = [f"{inside.median / ours:.2f}", f"{inside.median / plain:.1f}"]
-        if name in curves:
-            mag = curves[name]
-            measured = np.isfinite(mag[:, noise.best(mag, n_asteroids)])
-            cells[6:8] = [f"{measured.sum()} of {len(mag)}", f"{noise.least_mmag(mag, n_asteroids):.2f}"]
-            cells[8] = "{:.2f} / {:.2f}".format(*noise.on_common(mag, curves[OURS], n_asteroids))
         lines.append(f"| {label} | " + " | ".join(cells) + " |")
+    peers = [name for name in found if name in fluxes and name != OURS]
+    pairs = {name: noise.pair(fluxes[OURS], fluxes[name], n_asteroids) for name in peers}
     asked = []
-    if "eloy" in curves:
-        its, mine = noise.on_common(curves["eloy"], curves[OURS], n_asteroids)
-        error = noise.sampling_error_mmag(curves["eloy"], curves[OURS], n_asteroids)
+    if "eloy" in pairs:
         times, cpu = (found["eloy"][unit].median / found[OURS][unit].median for unit in ("inside", "cpu"))
-        asked = [
-            f"| {night.name}: eloy's time over photdb's, one core | {times:.1f} (processor {cpu:.1f}) | ≥ 8 |",
-            f"| {night.name}: photdb's noise less eloy's on the same frames, mmag, ± sampling error"
-            f" | {mine:.2f} − {its:.2f} = {mine - its:.2f} ± {error:.2f} | ≤ 0 |",
-        ]
-    return "\n".join(lines) + "\n\n" + command_table({k: v for k, v in found.items() if k.startswith("photdb")}), asked
+        asked = [f"| {night.name}: eloy's time over photdb's, one core | {times:.1f} (processor {cpu:.1f}) | ≥ 8 |"]
+    asked += [
+        f"| {night.name}: photdb's noise over that of {NAMES[name]} | {p.ratio:.2f} ± {p.ratio_err:.2f} | ≤ 1.03 |"
+        for name, p in pairs.items()
+    ]
+    commands = command_table({k: v for k, v in found.items() if k.startswith("photdb")})
+    return "\n".join([*lines, "", *noise_table(fluxes, pairs, n_asteroids), "", commands]), asked
+
+
+def noise_table(fluxes: dict[str, noise.Floats], pairs: dict[str, noise.Pair], n_asteroids: int) -> list[str]:
+    """Lay out how noisy the programs are, pair by pair."""
+    lines = [
+        "| program | frames | noise, mmag | on common frames: photdb's, its | photdb's / its | of the other stars |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    for name in (OURS, *pairs):
+        n_frames, mmag = noise.measured(fluxes[name], n_asteroids)
+        cells = [f"{n_frames} of {len(fluxes[name])}", f"{mmag:.2f}", "", "", ""]
+        if p := pairs.get(name):
+            cells[2] = f"{p.mmag[0]:.2f}, {p.mmag[1]:.2f}"
+            cells[3:] = [f"{p.ratio:.2f} ± {p.ratio_err:.2f}", f"{p.stars_ratio:.2f} ± {p.stars_ratio_err:.2f}"]
+        lines.append(f"| {NAMES.get(name, name)} | " + " | ".join(cells) + " |")
+    return lines
 
 
 def command_table(found: dict[str, dict[str, Times]]) -> str:

@@ -39,14 +39,15 @@ def test_photdb_beside_the_plain_read(tmp_path: Path) -> None:
     assert "failed" not in found["plain"]
     assert "failed" not in found[side_by_side.OURS], found
     table, asked = side_by_side.tables(night, found, {"eloy": "not here"}, tmp_path)
-    rows = [line.split("|")[1:-1] for line in table.split("\n\n")[0].splitlines()]
-    assert {len(row) for row in rows} == {10}
-    assert [row[0].strip() for row in rows[2:]] == [
+    times, noises, _ = ([line.split("|")[1:-1] for line in part.splitlines()] for part in table.split("\n\n"))
+    assert {len(row) for row in times} == {7}
+    assert [row[0].strip() for row in times[2:]] == [
         "plain read (astropy, min, max)",
         "photdb -j 1, one script",
         "eloy 0.0.11b0",
     ]
-    assert re.fullmatch(r" \d of 8 ", rows[3][7])
+    assert {len(row) for row in noises} == {6}
+    assert re.fullmatch(r" \d of 8 ", noises[2][1])
     assert asked == []
 
     changed = full_night.changes(with_one_more, tmp_path, quiet)()
@@ -79,6 +80,24 @@ def test_noise_is_that_of_the_data() -> None:
     mag[100] = np.nan
     assert noise.noise_mmag(mag, 0) == pytest.approx(5.0, abs=0.25)
     assert noise.noise_mmag(mag, 1) == pytest.approx(5.0, abs=0.25)
+
+
+def test_noise_pair_by_pair() -> None:
+    """Two programs with noises of 4 and 5 mmag in all stars, of which the second has fewer frames."""
+    from benchmarks import noise
+
+    rng = np.random.default_rng(1)
+    shared = rng.uniform(0.5, 1.0, (4000, 1, 1))  # clouds
+    one, two = (5000.0 * shared * (1 + rng.normal(0, s, (4000, 12, 2))) for s in (0.004, 0.005))
+    two[:1000] = np.nan
+    for n_asteroids in (0, 1):
+        found = noise.pair(one, two, n_asteroids)
+        assert found.n_frames == 3000
+        assert found.ratio == pytest.approx(0.8, abs=4 * found.ratio_err)
+        assert 0.005 < found.ratio_err < 0.04
+        assert found.stars_ratio == pytest.approx(0.8, abs=4 * found.stars_ratio_err)
+        assert found.stars_ratio_err < 0.02
+        assert noise.measured(two, n_asteroids)[0] == 3000
 
 
 @pytest.mark.parametrize("name", ["gaussians", "skies", "rows", "many-sources"])
