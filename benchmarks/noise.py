@@ -38,6 +38,12 @@ def _scatter_mmag(steps: Floats) -> Floats:
     return scatter
 
 
+def _rms_mmag(steps: Floats) -> Floats:
+    """Root of the mean square along the last axis, mmag."""
+    rms: Floats = 1000.0 * np.sqrt(np.mean(np.square(steps), axis=-1))
+    return rms
+
+
 def noise_mmag(mag: Floats, n_asteroids: int) -> float:
     """Give the noise of one curve (frame,), without its NaN."""
     steps = _steps(mag, n_asteroids)
@@ -71,28 +77,27 @@ class Pair:
 
     n_frames: int  # on which both have the target
     mmag: tuple[float, float]  # the target's noise
-    ratio: float  # of them
-    ratio_err: float  # from 2000 bootstrap samples of the target's differences, the same ones of both
-    stars_ratio: float  # of the other stars' noise, the geometric mean; NaN if there are fewer than three
-    stars_ratio_err: float  # from its scatter from star to star
+    ratio: tuple[float, float]  # of them, and its standard error
+    rms_ratio: tuple[float, float]  # of the rms of the same differences, which a few points can decide
+    stars_ratio: tuple[float, float]  # of the other stars' noise: geometric mean, and its error by the stars' scatter
 
 
 def pair(fluxes: Floats, other: Floats, n_asteroids: int) -> Pair:
     """Compare the fluxes (frame, source, aperture) of two programs: noises, and the first one's over the other's."""
     one, two = _common(curves(fluxes, n_asteroids), curves(other, n_asteroids), n_asteroids)
-    noises = noise_mmag(one, n_asteroids), noise_mmag(two, n_asteroids)
     steps = _steps(one, n_asteroids), _steps(two, n_asteroids)
+    # errors from 2000 bootstrap samples, with the same steps of both
     drawn = np.random.default_rng(1).integers(0, len(steps[0]), (2000, len(steps[0])))
-    ratios = np.log(_scatter_mmag(steps[0][drawn]) / _scatter_mmag(steps[1][drawn]))
-    ratio = noises[0] / noises[1]
+    found = []
+    for scatter in (_scatter_mmag, _rms_mmag):
+        ratio = scatter(steps[0]) / scatter(steps[1])
+        with np.errstate(invalid="ignore", divide="ignore"):  # of a few frames, a sample may be one step only
+            samples = np.log(scatter(steps[0][drawn]) / scatter(steps[1][drawn]))
+        found.append((float(ratio), float(ratio * np.std(samples[np.isfinite(samples)]))))
     of_stars = np.log(np.divide(*_star_noises(fluxes, other, n_asteroids)))
-    of_stars = of_stars[np.isfinite(of_stars)]
-    stars, stars_err = (
-        (float(np.exp(of_stars.mean())), float(of_stars.std(ddof=1) / np.sqrt(len(of_stars))))
-        if len(of_stars) > 2
-        else (np.nan, np.nan)
-    )
-    return Pair(len(one), noises, ratio, ratio * float(np.std(ratios)), stars, stars * stars_err)
+    mean = float(np.exp(of_stars.mean()))
+    stars = mean, mean * float(of_stars.std(ddof=1) / np.sqrt(len(of_stars)))
+    return Pair(len(one), (noise_mmag(one, n_asteroids), noise_mmag(two, n_asteroids)), *found, stars)
 
 
 def _star_noises(fluxes: Floats, other: Floats, n_asteroids: int) -> tuple[Floats, Floats]:
@@ -115,14 +120,18 @@ def _star_noises(fluxes: Floats, other: Floats, n_asteroids: int) -> tuple[Float
 
 
 def photdb_fluxes(project: Path, frames: list[str], n_stars: int, n_asteroids: int, radii: list[float]) -> Floats:
-    """Read a project's fluxes of accepted frames as a peer gives them: stars as they were selected, then asteroids."""
+    """Read a project's fluxes of accepted frames as a peer gives them: stars as they were selected, then asteroids.
+
+    Where hits were mended, the mended fluxes.
+    """
     place = {Path(path).name: i for i, path in enumerate(frames)}
     fluxes = np.full((len(frames), n_stars + n_asteroids, len(radii)), np.nan)
     connection = sqlite3.connect(project)
     sources = connection.execute("SELECT label FROM source WHERE removed_at IS NULL ORDER BY role = 'asteroid', id")
     labels = [label for (label,) in sources]
     rows = connection.execute(
-        "SELECT f.path, s.label, a.radius_px, x.flux_adu FROM flux x JOIN frame f ON f.id = x.frame_id"
+        "SELECT f.path, s.label, a.radius_px, iif(k.frame_id IS NULL, x.flux_adu, k.flux_adu)"
+        " FROM flux x LEFT JOIN correction k USING (frame_id, source_id, aperture_id) JOIN frame f ON f.id = x.frame_id"
         " JOIN frame_status t ON t.frame_id = f.id AND t.accepted"
         " JOIN source s ON s.id = x.source_id AND s.removed_at IS NULL"
         " JOIN aperture a ON a.id = x.aperture_id AND a.removed_at IS NULL"

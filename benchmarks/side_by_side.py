@@ -23,6 +23,7 @@ NAMES = {
     "exotic": "EXOTIC 4.3.1, core",
 }
 OURS = "photdb -j 1, one script"
+MENDED = "photdb, `measure --hits mend`"
 FLUXES = ("init", "set", "qc", "shifts", "select", "measure")
 
 
@@ -109,7 +110,10 @@ def tables(
     """Lay out the table of all programs and that of photdb's commands; and the lines on what is asked."""
     n_asteroids = len(night.asteroids)
     size = len(night.stars), n_asteroids
-    fluxes = {OURS: noise.photdb_fluxes(folder / f"{night.name}.photdb", night.frames, *size, night.radii)}
+    project = folder / f"{night.name}.photdb"
+    fluxes = {OURS: noise.photdb_fluxes(project, night.frames, *size, night.radii)}
+    run(photdb("measure", "--hits", "mend", "-q", "-p", str(project)))
+    fluxes[MENDED] = noise.photdb_fluxes(project, night.frames, *size, night.radii)
     for peer in NEEDS.keys() & (found.keys() - absent.keys()):
         with np.load(folder / f"{night.name}-{peer}.npz") as stored:
             fluxes[peer] = stored["fluxes"]
@@ -133,15 +137,16 @@ def tables(
             ]
             cells[4:6] = [f"{inside.median / ours:.2f}", f"{inside.median / plain:.1f}"]
         lines.append(f"| {label} | " + " | ".join(cells) + " |")
-    peers = [name for name in found if name in fluxes and name != OURS]
-    pairs = {name: noise.pair(fluxes[OURS], fluxes[name], n_asteroids) for name in peers}
+    order = [MENDED, OURS, *(name for name in found if name in fluxes and name != OURS)]
+    pairs = {name: noise.pair(fluxes[MENDED], fluxes[name], n_asteroids) for name in order[1:]}
     asked = []
     if "eloy" in pairs:
         times, cpu = (found["eloy"][unit].median / found[OURS][unit].median for unit in ("inside", "cpu"))
         asked = [f"| {night.name}: eloy's time over photdb's, one core | {times:.1f} (processor {cpu:.1f}) | ≥ 8 |"]
     asked += [
-        f"| {night.name}: photdb's noise over that of {NAMES[name]} | {p.ratio:.2f} ± {p.ratio_err:.2f} | ≤ 1.03 |"
+        f"| {night.name}: photdb's noise over that of {NAMES[name]} | {_ratio(p.ratio)} | ≤ 1.03 |"
         for name, p in pairs.items()
+        if name != OURS
     ]
     commands = command_table({k: v for k, v in found.items() if k.startswith("photdb")})
     return "\n".join([*lines, "", *noise_table(fluxes, pairs, n_asteroids), "", commands]), asked
@@ -150,17 +155,21 @@ def tables(
 def noise_table(fluxes: dict[str, noise.Floats], pairs: dict[str, noise.Pair], n_asteroids: int) -> list[str]:
     """Lay out how noisy the programs are, pair by pair."""
     lines = [
-        "| program | frames | noise, mmag | on common frames: photdb's, its | photdb's / its | of the other stars |",
-        "|---|--:|--:|--:|--:|--:|",
+        "| program | frames | noise, mmag | on common frames: photdb's, its | photdb's / its | by rms | other stars |",
+        "|---|--:|--:|--:|--:|--:|--:|",
     ]
-    for name in (OURS, *pairs):
+    for name in (MENDED, *pairs):
         n_frames, mmag = noise.measured(fluxes[name], n_asteroids)
-        cells = [f"{n_frames} of {len(fluxes[name])}", f"{mmag:.2f}", "", "", ""]
+        cells = [f"{n_frames} of {len(fluxes[name])}", f"{mmag:.2f}", *[""] * 4]
         if p := pairs.get(name):
             cells[2] = f"{p.mmag[0]:.2f}, {p.mmag[1]:.2f}"
-            cells[3:] = [f"{p.ratio:.2f} ± {p.ratio_err:.2f}", f"{p.stars_ratio:.2f} ± {p.stars_ratio_err:.2f}"]
+            cells[3:] = [_ratio(p.ratio), _ratio(p.rms_ratio), _ratio(p.stars_ratio)]
         lines.append(f"| {NAMES.get(name, name)} | " + " | ".join(cells) + " |")
     return lines
+
+
+def _ratio(ratio: tuple[float, float]) -> str:
+    return "{:.2f} ± {:.2f}".format(*ratio)
 
 
 def command_table(found: dict[str, dict[str, Times]]) -> str:
