@@ -46,7 +46,7 @@ def test_photdb_beside_the_plain_read(tmp_path: Path) -> None:
         "photdb -j 1, one script",
         "eloy 0.0.11b0",
     ]
-    assert {len(row) for row in noises} == {6}
+    assert {len(row) for row in noises} == {7}
     assert re.fullmatch(r" \d of 8 ", noises[2][1])
     assert asked == []
 
