@@ -113,8 +113,15 @@ STAGES: Final[dict[str, Stage]] = {
             "solve",
             2,
             ("camera", "measure", "times", "noise"),
-            ("search", "solution", "solution_reference", "solution_point")
-            + ("solution_term", "check_curve", "check_point"),
+            (
+                "search",
+                "solution",
+                "solution_reference",
+                "solution_point",
+                "solution_term",
+                "check_curve",
+                "check_point",
+            ),
             "target",
             {"window": 7, "degree": 2, "weighting": ["mean"], "top": 10, "detrend": [], "offset": None, "baseline": []},
         ),
