@@ -1,6 +1,6 @@
 """`photdb measure`: centroids and aperture fluxes of all sources in all frames."""
 
-from typing import Literal
+from typing import Final, Literal
 
 import click
 
@@ -16,6 +16,9 @@ from photdb.cli.terminal import echo
 from photdb.cli.values import Whole, number
 from photdb.store.apertures import KINDS, SKIES, Spec, parsed
 from photdb.wording import count
+
+#: Flags that corrections alone have: what was corrected is said of all apertures, the rest of the first.
+_CORRECTED: Final = "'HIT', 'MENDED', 'STAR_REMOVED', 'HIT_REJECTED'"
 
 
 @click.command()
@@ -116,17 +119,18 @@ def measure_command(
             f" ({' '.join(map(str, in_force))})."
         )
         flagged = project.connection.exec_driver_sql(
-            "SELECT source, g.name, count(*) AS n FROM instrumental i JOIN flag g ON i.flags & g.bit"
+            "SELECT source, g.name, count(*) AS n FROM instrumental i JOIN flag g ON i.flags & g.bit"  # noqa: S608
             " JOIN frame_status f ON f.number = i.frame AND f.accepted"
-            " WHERE i.aperture_id = ? AND i.flags <> 0 GROUP BY source, g.name ORDER BY source, n DESC",
+            f" WHERE i.aperture_id = ? AND g.name NOT IN ({_CORRECTED}) GROUP BY source, g.name"
+            " ORDER BY source, n DESC",
             (in_force[0].id if in_force else None,),
         ).all()
         for row in flagged:
             echo(f"{row.source}: {row.name} in {count(row.n, 'accepted frame')}")
         corrected = project.connection.exec_driver_sql(
-            "SELECT s.label, g.name, count(DISTINCT c.frame_id) AS n FROM correction c"
+            "SELECT s.label, g.name, count(DISTINCT c.frame_id) AS n FROM correction c"  # noqa: S608 - names of ours
             " JOIN source s ON s.id = c.source_id JOIN flag g ON c.flags & g.bit"
-            " AND g.name IN ('HIT', 'MENDED', 'STAR_REMOVED', 'HIT_REJECTED')"
+            f" AND g.name IN ({_CORRECTED})"
             " GROUP BY s.id, g.name ORDER BY s.id"
         ).all()
         for row in corrected:

@@ -18,10 +18,21 @@ _STAGES = ("qc", "shifts", "field", "references", "apertures", "growth", "lightc
     help="Of references and noise; by default that of the best curve, else the middle one.",
 )
 @click.option("--frame", metavar="N", help="Of field: a number, first or last; the reference frame by default.")
+@click.option(
+    "--time",
+    type=click.Choice(["jd", "hjd", "bjd"], case_sensitive=False),
+    help="Of lightcurve: JD (UTC, on Earth), HJD (UTC, at the Sun) or BJD (TDB, at the barycentre).  [default: jd]",
+)
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Write it to FILE.png, .pdf or .svg.")
 @console_options
 def plot_command(
-    console: Console, stage: str, target: str | None, aperture: str | None, frame: str | None, save: Path | None
+    console: Console,
+    stage: str,
+    target: str | None,
+    aperture: str | None,
+    frame: str | None,
+    time: str | None,
+    save: Path | None,
 ) -> None:
     """Show what a stage found, in a window or, with --save, in a file.
 
@@ -40,6 +51,7 @@ def plot_command(
     \b
     Example:
       photdb plot lightcurve --save curve.png
+      photdb plot lightcurve --time bjd
       photdb plot field --frame last
     """
     from photdb.plots.figures import PLOTS, Wanted, figure_of
@@ -47,7 +59,7 @@ def plot_command(
     from photdb.store.typed import frame_number
     from photdb.viewers import show
 
-    given = {"target": target, "aperture": aperture, "frame": frame}
+    given = {"target": target, "aperture": aperture, "frame": frame, "time": time}
     for name, value in given.items():
         takers = [plot for plot, (_, options) in PLOTS.items() if name in options]
         if value is not None and stage not in takers:
@@ -61,6 +73,7 @@ def plot_command(
             target,
             None if aperture is None else aperture_id(project.connection, aperture),
             None if frame is None else frame_number(project.connection, frame),
+            time or "jd",
         )
         figure = figure_of(project, stage, wanted)
     if save is None:

@@ -16,9 +16,10 @@ Columns are separated by tabs: spreadsheets open the files as they are, and `num
 only numbers (02 to 05, and 08), `numpy.loadtxt(file, delimiter="\t", usecols=...)` the others, whose columns of text
 come last. Lines that start with `#` say what the file is; the last of them names the columns, with units at the ends of
 the names. A missing number is `nan`, a missing text `-`. Frames are in time order, pixels are counted from (0, 0), and
-times are Julian dates of mid-exposure, UTC; 08 ends with heliocentric and barycentric ones. No file holds a date of its
-making: the same data and decisions give the same bytes. Fluxes, skies and peaks are in the view `instrumental`
-(`photdb export DIR --view instrumental`).
+times are Julian dates of mid-exposure, UTC; 08 has heliocentric and barycentric ones as well. Where `photdb measure`
+corrected fluxes (`--hits`, `--remove-stars`), 05 has them as light curves are made of them, and behind as measured. No
+file holds a date of its making: the same data and decisions give the same bytes. Fluxes, skies and peaks are in the
+view `instrumental` (`photdb export DIR --view instrumental`).
 """
 
 from collections.abc import Iterator
@@ -27,11 +28,17 @@ from typing import Final
 
 import numpy as np
 
-from photdb.algorithms.differential import instrumental_magnitude, magnitude_error
 from photdb.exports.beside_curves import check_columns, notes_of_terms, time_columns
 from photdb.exports.files import Draft, safe_name, write_files
+from photdb.exports.instrumental import instrumental_files
 from photdb.exports.layout import MAG, PX, Columns, Night, cells, clean, fixed, flag_notes, source_note, spread
-from photdb.store.arrays import columns, read_apertures, read_by_frame, read_cube, read_frames, read_sources
+from photdb.store.arrays import (
+    columns,
+    read_apertures,
+    read_by_frame,
+    read_frames,
+    read_sources,
+)
 from photdb.store.project import Project
 
 
@@ -133,49 +140,6 @@ def _positions(night: Night) -> Iterator[Draft]:
         data.append((f"flags {s.label}", fixed(spread(flags[of], frame[of], night.frames.id), 0)))
     notes = ["fitted centres, the centre of the first pixel is (0, 0)", source_note(night), *flag_notes(8, 16)]
     yield night.draft("04_positions", "positions of the sources", notes, data)
-
-
-#: What an aperture is, in words.
-_RADIUS: Final = {
-    "fixed": "radius {:g} px",
-    "fwhm": "radius {:g} times the FWHM of each frame",
-    "optimal": "optimal extraction by the profile of each frame",
-}
-
-
-def _instrumental(night: Night) -> Iterator[Draft]:
-    if not night.query("SELECT 1 FROM flux LIMIT 1"):
-        return
-    for aperture in read_apertures(night.project.connection):
-        cubes = read_cube(
-            night.project.connection,
-            ("flux_adu", "flux_err_adu", "flags"),
-            frame_ids=night.frames.id,
-            source_ids=[s.id for s in night.sources],
-            aperture_ids=[aperture.id],
-        )
-        flux, flux_err, flags = (cube[:, :, 0] for cube in cubes)
-        mag, err = instrumental_magnitude(flux), magnitude_error(flux, flux_err)
-        data = night.common()
-        for k, s in enumerate(night.sources):
-            data.append((f"mag {s.label}", fixed(mag[:, k], MAG)))
-            data.append((f"mag_err {s.label}", fixed(err[:, k], MAG)))
-            data.append((f"flags {s.label}", fixed(flags[:, k], 0)))
-        spec = aperture.spec
-        circle = f"r{spec.radius:g}" + ("fwhm" if spec.kind == "fwhm" else "")
-        yield night.draft(
-            f"05_instrumental_magnitudes_aperture_{aperture.id}_{'optimal' if spec.kind == 'optimal' else circle}",
-            f"instrumental magnitudes in aperture {aperture.id}",
-            [
-                f"{_RADIUS[spec.kind].format(spec.radius)}, sky ring {spec.inner_px:g} to {spec.outer_px:g} px"
-                + ("" if spec.sky == "median" else f", sky: {spec.sky}"),
-                "mag: -2.5 log10(flux in ADU), as measured, rejected frames included; mag_err: by the CCD equation",
-                source_note(night),
-                *flag_notes(1, 2),
-                *flag_notes(8, 32),
-            ],
-            data,
-        )
 
 
 def _reference_check(night: Night) -> Iterator[Draft]:
@@ -340,7 +304,7 @@ _PARTS: Final = (
     _quality,
     _shifts,
     _positions,
-    _instrumental,
+    instrumental_files,
     _reference_check,
     _solutions,
     _rejections,

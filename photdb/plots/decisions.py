@@ -12,7 +12,7 @@ from photdb.algorithms.flags import INVALID_FLUX
 from photdb.errors import FrameError, PhotdbError
 from photdb.frames import read_pixels
 from photdb.stages.runner import resolve
-from photdb.store.arrays import columns, read_apertures, read_by_frame, read_cube, read_frames, read_sources
+from photdb.store.arrays import columns, read_apertures, read_by_frame, read_fluxes, read_frames, read_sources
 from photdb.store.connection import driver
 from photdb.store.decisions import rejections
 from photdb.store.project import Project
@@ -90,7 +90,7 @@ def read_magnitudes(project: Project, *roles: str) -> Magnitudes:
     frames, sources = read_frames(connection), read_sources(connection, *roles)
     apertures = read_apertures(connection)
     ids = [s.id for s in sources]
-    (flux,) = read_cube(
+    (flux,) = read_fluxes(
         connection,
         (f"CASE WHEN flags & {int(INVALID_FLUX)} THEN NULL ELSE flux_adu END",),
         frame_ids=frames.id,

@@ -20,6 +20,7 @@ class Wanted:
     target: str | None = None
     aperture_id: int | None = None
     frame: int | None = None
+    time: str = "jd"  # or hjd, bjd
     width: float = WIDE
     named: bool = True  # the title begins with the project's name
 
@@ -79,14 +80,14 @@ def _light_curve(project: Project, wanted: Wanted) -> "Figure":
     from photdb.plots.light_curve import light_curve
     from photdb.viewers.curves import light_curve_figure
 
-    found = light_curve(project, target_label(project, wanted.target))
+    found = light_curve(project, target_label(project, wanted.target), time=wanted.time)
     best = found.best
     noise = f"{1000 * best.noise_mag:.2f} ± {1000 * best.noise_mag_err:.2f} mmag"
     zero = best.zero_mag or 0.0
     error = "" if best.zero_mag_err is None else f" (zero point ± {best.zero_mag_err:.3f})"
     detrended = "" if best.detrended is None else f"\ndetrended: {plain(best.detrended)} taken out"
     return light_curve_figure(
-        best.jd_utc_mid,
+        found.jd,
         best.mag + zero,
         best.mag_err,
         left_out=~best.kept,
@@ -95,6 +96,7 @@ def _light_curve(project: Project, wanted: Wanted) -> "Figure":
         number=best.number,
         title=_title(project, wanted, f"{plain(best.target)}, noise {noise}{detrended}"),
         mag_label="differential magnitude" if best.band is None else f"{plain(best.band)} magnitude{error}",
+        time=wanted.time,
         checks={plain(label): mag for label, mag in best.checks.items()},
         width=wanted.width,
     )
@@ -130,7 +132,7 @@ PLOTS: Final[dict[str, tuple[Callable[[Project, Wanted], "Figure"], tuple[str, .
     "references": (_references, ("aperture",)),
     "apertures": (_apertures, ("target",)),
     "growth": (_growth, ()),
-    "lightcurve": (_light_curve, ("target",)),
+    "lightcurve": (_light_curve, ("target", "time")),
     "search": (_search, ("target",)),
     "noise": (_noise, ("aperture",)),
 }

@@ -26,7 +26,7 @@ _PLOTS: Final = {
 #: Those of each target.
 _OF_TARGET: Final = {
     "lightcurve": "The quietest light curve with its errors; the band is the spread of all that were kept."
-    " Below, check stars against the same references.",
+    " Below, check stars against the same references. The time is JD (UTC, mid-exposure, on Earth).",
     "apertures": "The same in every aperture, and the differences from the middle one: where they part, there is light"
     " of other stars.",
     "search": "The least noise that can be had with each number of references in each aperture.",
@@ -114,8 +114,10 @@ def _target(project: Project, label: str, *, fully: bool) -> str:
     combinations = tables.best_combinations(project, label)
     if not combinations:
         return plots
+    times = tables.times_in_words(project, label)
     data = (
-        f"<details><summary>The points of the light curve</summary>{block(tables.curve_text(project, label))}</details>"
+        f"<details><summary>The points of the light curve, in {times}</summary>"
+        f"{block(tables.curve_text(project, label))}</details>"
     )
     return "\n".join([plots, combinations, data])
 

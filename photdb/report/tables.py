@@ -322,6 +322,12 @@ def versions(project: Project) -> str:
     return table(("stages and their versions", "photdb", "with"), lines)
 
 
+def times_in_words(project: Project, target: str) -> str:
+    """Name the times that the points of a light curve have."""
+    ((known,),) = rows(project, "SELECT count(bjd_tdb_mid) FROM best_light_curve WHERE target = ?", target)
+    return "JD (UTC), HJD (UTC) and BJD (TDB)" if known else "JD (UTC); there are no coordinates for HJD and BJD"
+
+
 def curve_text(project: Project, target: str) -> str:
     """Give the best light curve of a target as text, with commas between."""
     points = rows(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from photdb.algorithms.differential import instrumental_magnitude, magnitude_error
 from photdb.algorithms.flags import INVALID_FLUX
-from photdb.store.arrays import Aperture, Frames, Source, columns, read_apertures, read_cube, read_frames, read_sources
+from photdb.store.arrays import Aperture, Frames, Source, read_apertures, read_fluxes, read_frames, read_sources
 from photdb.store.decisions import rejections
 from photdb.store.project import Project
 
@@ -86,14 +86,13 @@ def _read_series(project: Project, *roles: str) -> Series:
     sources = [s for s in read_sources(connection, *roles) if s.id not in whole_sources]
     apertures = [a for a in read_apertures(connection) if a.id not in whole_apertures]
     # The cube holds all usable frames, which is the quick way to read it; the accepted ones are taken out then.
-    flux, flux_err = read_cube(
+    flux, flux_err = read_fluxes(
         connection,
         (f"CASE WHEN flags & {int(INVALID_FLUX)} THEN NULL ELSE flux_adu END", "flux_err_adu"),
         frame_ids=frames.id[frames.usable],
         source_ids=[s.id for s in sources],
         aperture_ids=[a.id for a in apertures],
     )
-    _correct(project, frames, sources, apertures, flux, flux_err)
     accepted = frames.accepted[frames.usable]
     flux, flux_err = flux[accepted], flux_err[accepted]
     valid = np.isfinite(flux)
@@ -119,33 +118,6 @@ def _read_series(project: Project, *roles: str) -> Series:
         magnitude_error(flux, flux_err),
         allowed,
     )
-
-
-def _correct(
-    project: Project,
-    frames: Frames,
-    sources: list[Source],
-    apertures: list[Aperture],
-    flux: Floats,
-    flux_err: Floats,
-) -> None:
-    """Put corrected fluxes, where there are any, in the place of those measured, in cubes over usable frames."""
-    rows = columns(
-        project.connection,
-        f"SELECT frame_id, source_id, aperture_id, CASE WHEN flags & {int(INVALID_FLUX)} THEN NULL ELSE flux_adu END,"  # noqa: S608
-        " flux_err_adu FROM correction",
-        "iiiff",
-    )
-    if not rows[0].size:
-        return
-    at = [
-        {id_: i for i, id_ in enumerate(ids)}
-        for ids in (frames.id[frames.usable].tolist(), [s.id for s in sources], [a.id for a in apertures])
-    ]
-    for frame, source, aperture, value, error in zip(*(v.tolist() for v in rows), strict=True):
-        if frame in at[0] and source in at[1] and aperture in at[2]:
-            place = at[0][frame], at[1][source], at[2][aperture]
-            flux[place], flux_err[place] = value, error
 
 
 def nothing_left(project: Project, *roles: str) -> str | None:

@@ -189,21 +189,63 @@ def read_cube(
     may_be_whole = _count(connection, "") == size or _count(connection, where) == size
     if may_be_whole and _all_frames_known(connection, frame_ids):
         flat = read(names)
-    orders = [np.argsort(np.asarray(ids)) for ids in (frame_ids, source_ids, aperture_ids)]
     if len(flat) == size:
-        inverse = [np.argsort(order) for order in orders]
+        inverse = [np.argsort(np.argsort(np.asarray(ids))) for ids in (frame_ids, source_ids, aperture_ids)]
         for cube, column in zip(cubes, flat.T, strict=True):
             cube[...] = column.reshape(shape)[np.ix_(*inverse)]
         return list(cubes)
-    flat = read(["frame_id", "source_id", "aperture_id", *names])
+    _put(list(cubes), read(["frame_id", "source_id", "aperture_id", *names]), frame_ids, source_ids, aperture_ids)
+    return list(cubes)
+
+
+def read_fluxes(
+    connection: Connection,
+    names: Sequence[str],
+    *,
+    frame_ids: NDArray[np.int64],
+    source_ids: Sequence[int],
+    aperture_ids: Sequence[int],
+) -> list[NDArray[np.float64]]:
+    """Read fluxes as light curves are made of them: those of `correction` where there are any, else as measured.
+
+    Parameters
+    ----------
+    connection : Connection
+    names : sequence of str
+        Of columns that both tables have: `flux_adu`, `flux_err_adu`, `flags`, or expressions of these.
+    frame_ids, source_ids, aperture_ids
+        As for `read_cube`.
+
+    Returns
+    -------
+    list of ndarray (n_frames, n_sources, n_apertures)
+        One float64 cube a name; NaN where nothing was measured.
+    """
+    cubes = read_cube(connection, names, frame_ids=frame_ids, source_ids=source_ids, aperture_ids=aperture_ids)
+    if cubes[0].size:
+        wanted = ["frame_id", "source_id", "aperture_id", *names]
+        rows = driver(connection).execute(f"SELECT {', '.join(wanted)} FROM correction")  # noqa: S608 - names of ours
+        flat = np.fromiter(itertools.chain.from_iterable(rows), np.float64).reshape(-1, len(wanted))
+        _put(cubes, flat, frame_ids, source_ids, aperture_ids)
+    return cubes
+
+
+def _put(
+    cubes: list[NDArray[np.float64]],
+    flat: NDArray[np.float64],
+    frame_ids: NDArray[np.int64],
+    source_ids: Sequence[int],
+    aperture_ids: Sequence[int],
+) -> None:
+    """Put rows (frame, source, aperture, a value a cube) into their places; those of other ids are left out."""
     places, known = [], np.ones(len(flat), bool)
     for axis, ids in enumerate((frame_ids, np.asarray(source_ids), np.asarray(aperture_ids))):
-        place = orders[axis][np.clip(np.searchsorted(ids[orders[axis]], flat[:, axis]), 0, ids.size - 1)]
+        order = np.argsort(ids)
+        place = order[np.clip(np.searchsorted(ids[order], flat[:, axis]), 0, ids.size - 1)]
         known &= ids[place] == flat[:, axis]
         places.append(place)
     for cube, column in zip(cubes, flat.T[3:], strict=True):
         cube[tuple(place[known] for place in places)] = column[known]
-    return list(cubes)
 
 
 def _all_frames_known(connection: Connection, frame_ids: NDArray[np.int64]) -> bool:

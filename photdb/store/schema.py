@@ -681,15 +681,24 @@ SELECT f.id AS frame_id, f.number, f.path, f.jd_utc_mid, f.exposure_s, f.filter,
   LEFT JOIN (SELECT frame_id, group_concat(reason, '; ') AS reasons FROM excluded
               WHERE frame_id IS NOT NULL AND source_id IS NULL AND aperture_id IS NULL AND NOT overruled
               GROUP BY frame_id) e ON e.frame_id = f.id""",
+    # As curves are made of it: corrected where the user asked for that (`corrected`), beside it as it was measured.
     "instrumental": """
 SELECT s.label AS source, s.role, f.number AS frame, f.jd_utc_mid, x.aperture_id, a.radius_px, a.annulus_inner_px,
-       a.annulus_outer_px, c.x_px, c.y_px, c.fwhm_px, x.flux_adu, x.flux_err_adu, x.sky_adu, x.sky_scatter_adu,
-       x.n_sky, c.peak_adu, x.flags | c.flags AS flags, @aperture
+       a.annulus_outer_px, c.x_px, c.y_px, c.fwhm_px,
+       CASE WHEN k.flags IS NULL THEN x.flux_adu ELSE k.flux_adu END AS flux_adu,
+       CASE WHEN k.flags IS NULL THEN x.flux_err_adu ELSE k.flux_err_adu END AS flux_err_adu,
+       x.sky_adu, x.sky_scatter_adu, x.n_sky, c.peak_adu, coalesce(k.flags, x.flags | c.flags) AS flags, @aperture,
+       k.flags IS NOT NULL AS corrected, k.removed_adu, x.flux_adu AS flux_measured_adu,
+       x.flux_err_adu AS flux_err_measured_adu, x.flags | c.flags AS flags_measured
   FROM flux x
   JOIN centroid c ON c.frame_id = x.frame_id AND c.source_id = x.source_id
   JOIN source s ON s.id = x.source_id AND s.removed_at IS NULL
   JOIN frame f ON f.id = x.frame_id
-  JOIN aperture a ON a.id = x.aperture_id AND a.removed_at IS NULL""".replace("@aperture", _APERTURE),
+  JOIN aperture a ON a.id = x.aperture_id AND a.removed_at IS NULL
+  LEFT JOIN correction k
+    ON k.source_id = x.source_id AND k.frame_id = x.frame_id AND k.aperture_id = x.aperture_id""".replace(
+        "@aperture", _APERTURE
+    ),
     # What comes within reach of a source's apertures and rings.
     "met": """
 SELECT s.label AS source, f.number AS frame, e.aperture_id, a.radius_px, e.part, e.kind, e.what, e.x_px, e.y_px,
@@ -728,8 +737,8 @@ SELECT t.label AS target, s.rank, f.number AS frame, f.jd_utc_mid, p.mag, p.mag_
 SELECT target, frame, jd_utc_mid, mag, mag_err, hjd_utc_mid, bjd_tdb_mid, light_time_s, jd_utc_emitted,
        mag_standard, zero_mag_err, band
   FROM light_curve WHERE rank = 1""",
-    # What the squared error of each flux is made of, ADU²: no more and no less than flux_err_adu². Rounding is to
-    # whole ADU; a scatter of the sky below read noise and rounding counts as these.
+    # What the squared error of each flux as measured is made of, ADU²: no more and no less than flux_err_adu². Rounding
+    # is to whole ADU; a scatter of the sky below read noise and rounding counts as these.
     "noise_budget": """
 SELECT source, role, frame, jd_utc_mid, aperture_id, radius_px, flux_adu, flux_err_adu, photon_adu2,
        noise_area_px * (pixel_adu2 - read_adu2) AS sky_photon_adu2, noise_area_px * read_adu2 AS read_noise_adu2,
@@ -770,15 +779,17 @@ SELECT s.label AS source, s.role, n.aperture_id, a.radius_px, a.annulus_inner_px
   FROM source_noise n
   JOIN source s ON s.id = n.source_id AND s.removed_at IS NULL
   JOIN aperture a ON a.id = n.aperture_id AND a.removed_at IS NULL""".replace("@aperture", _APERTURE),
-    # Check stars in the ensemble and aperture of a target's best curve.
+    # Check stars in the ensemble and aperture of a target's best curve, and on its time axis: HJD and BJD are the
+    # target's.
     "check_light_curve": """
 SELECT t.label AS target, k.label AS check_star, f.number AS frame, f.jd_utc_mid, p.mag, p.mag_err,
-       p.mag + s.zero_mag AS mag_standard
+       p.mag + s.zero_mag AS mag_standard, m.hjd_utc_mid, m.bjd_tdb_mid
   FROM check_point p
   JOIN solution s ON s.id = p.solution_id
   JOIN target t ON t.id = s.target_id
   JOIN source k ON k.id = p.source_id AND k.removed_at IS NULL
-  JOIN frame f ON f.id = p.frame_id""",
+  JOIN frame f ON f.id = p.frame_id
+  LEFT JOIN target_time m ON m.target_id = t.id AND m.frame_id = f.id""",
     # What was fitted to kept curves and taken out of them.
     "fitted_term": """
 SELECT t.label AS target, s.rank, m.term, m.kind, m.amplitude_mag, m.amplitude_err_mag, m.span

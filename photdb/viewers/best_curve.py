@@ -11,7 +11,7 @@ from photdb.algorithms.differential import (
     instrumental_magnitude,
     magnitude_error,
 )
-from photdb.store.arrays import Aperture, Frames, columns, read_apertures, read_cube, read_frames
+from photdb.store.arrays import Aperture, Frames, columns, read_apertures, read_fluxes, read_frames
 from photdb.store.project import Project
 
 Floats = NDArray[np.float64]
@@ -83,7 +83,7 @@ def read_best_curve(project: Project, target: str) -> BestCurve | None:
     frames = read_frames(connection)
     flux, flux_err = (
         cube[:, :, 0].T
-        for cube in read_cube(
+        for cube in read_fluxes(
             connection,
             ("flux_adu", "flux_err_adu"),
             frame_ids=frames.id,

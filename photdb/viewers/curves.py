@@ -1,7 +1,7 @@
 """Light curves: magnitudes against time, with what was left out, a band of others, a model and its residuals."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -29,10 +29,17 @@ if TYPE_CHECKING:
     from matplotlib.container import ErrorbarContainer
     from matplotlib.figure import Figure
 
+#: The label of the time axis for each kind of Julian date: on Earth, at the Sun, at the barycentre of the solar system.
+TIMES: Final = {
+    "jd": "JD − {:.0f}, days (UTC, mid-exposure)",
+    "hjd": "HJD_UTC − {:.0f}, days (mid-exposure)",
+    "bjd": "BJD_TDB − {:.0f}, days (mid-exposure)",
+}
+
 
 def draw_light_curve(
     axes: "Axes",
-    jd_utc_mid: ArrayLike,
+    jd: ArrayLike,
     mag: ArrayLike,
     mag_err: ArrayLike | None = None,
     *,
@@ -41,14 +48,16 @@ def draw_light_curve(
     band_label: str = "",
     number: ArrayLike | None = None,
     mag_label: str = "differential magnitude",
+    time: str = "jd",
 ) -> "ErrorbarContainer":
     """Draw a light curve into axes, bright up; x is the time, days since the whole day of the first (`first_day`).
 
     Parameters
     ----------
     axes : Axes
-    jd_utc_mid, mag, mag_err : array_like, shape (n,)
-        Times (days), magnitudes and their errors, frames in time order. Magnitudes that are NaN are not drawn.
+    jd, mag, mag_err : array_like, shape (n,)
+        Julian dates of mid-exposure, magnitudes and their errors, frames in time order. Magnitudes that are NaN are not
+        drawn.
     left_out : array_like of bool, shape (n,)
         Points that were rejected: drawn faint as far as they fit, the axes are made for the others.
     band : (array_like, array_like), shapes (n,)
@@ -59,8 +68,10 @@ def draw_light_curve(
         Frame numbers: they then stand below and the time above, unless they do not rise with time.
     mag_label : str
         Label of the y axis.
+    time : {'jd', 'hjd', 'bjd'}
+        What `jd` is, for the label of the time axis (`TIMES`).
     """
-    t, m, err, faint = _columns(jd_utc_mid, mag, mag_err, left_out)
+    t, m, err, faint = _columns(jd, mag, mag_err, left_out)
     t = t - first_day(t)
     if band is not None:
         low, high = (np.asarray(edge, float) for edge in band)
@@ -75,7 +86,7 @@ def draw_light_curve(
                 band_label = "_"
     container = _points(axes, t, m, err, faint)
     dress(axes, ylabel=mag_label)
-    _time_and_frames(axes, axes, jd_utc_mid, number)
+    _time_and_frames(axes, axes, jd, number, time)
     return container
 
 
@@ -85,7 +96,7 @@ def first_day(jd: Floats) -> float:
 
 
 def light_curve_figure(
-    jd_utc_mid: ArrayLike,
+    jd: ArrayLike,
     mag: ArrayLike,
     mag_err: ArrayLike | None = None,
     *,
@@ -97,6 +108,7 @@ def light_curve_figure(
     model_label: str = "model",
     title: str = "",
     mag_label: str = "differential magnitude",
+    time: str = "jd",
     checks: Mapping[str, ArrayLike] | None = None,
     width: float = WIDE,
 ) -> "Figure":
@@ -104,7 +116,7 @@ def light_curve_figure(
 
     Parameters
     ----------
-    jd_utc_mid, mag, mag_err, left_out, band, band_label, number, mag_label
+    jd, mag, mag_err, left_out, band, band_label, number, mag_label, time
         As for `draw_light_curve`.
     model : array_like, shape (n,)
         What the curve is compared with: magnitudes at the same times, on the same zero point.
@@ -123,21 +135,21 @@ def light_curve_figure(
     figure, axes = panels([3.3 if model is None else 3.2, *[1.3] * ((model is not None) + bool(checks))], width=width)
     upper, bottom = axes[0], axes[-1]
     draw_light_curve(
-        upper, jd_utc_mid, mag, mag_err, left_out=left_out, band=band, band_label=band_label, mag_label=mag_label
+        upper, jd, mag, mag_err, left_out=left_out, band=band, band_label=band_label, mag_label=mag_label, time=time
     )
     upper.set_title(title, fontsize=11, loc="left")
     if model is not None:
-        t, m, err, faint = _columns(jd_utc_mid, mag, mag_err, left_out)
+        t, m, err, faint = _columns(jd, mag, mag_err, left_out)
         t, line = t - first_day(t), np.asarray(model, float)
         upper.plot(t, line, color=VERMILLION, lw=1.4, zorder=1, label=model_label)
         _points(axes[1], t, 1000.0 * (m - line), None if err is None else 1000.0 * err, faint)
         axes[1].axhline(0.0, color=VERMILLION, lw=1.4, zorder=1)
         dress(axes[1], ylabel="residual, mmag")
     if checks:
-        _draw_checks(bottom, np.asarray(jd_utc_mid, float), checks)
+        _draw_checks(bottom, np.asarray(jd, float), checks)
     if len(upper.get_legend_handles_labels()[0]) > 1:
         legend(upper, columns=3)
-    _time_and_frames(upper, bottom, jd_utc_mid, number)
+    _time_and_frames(upper, bottom, jd, number, time)
     for middle in axes[1:-1]:
         middle.tick_params(axis="x", labelbottom=False)
     return figure
@@ -165,9 +177,9 @@ def _draw_checks(axes: "Axes", jd: Floats, checks: Mapping[str, ArrayLike]) -> N
 
 
 def _columns(
-    jd_utc_mid: ArrayLike, mag: ArrayLike, mag_err: ArrayLike | None, left_out: ArrayLike | None
+    jd: ArrayLike, mag: ArrayLike, mag_err: ArrayLike | None, left_out: ArrayLike | None
 ) -> tuple[Floats, Floats, Floats | None, Bools]:
-    t, m = np.asarray(jd_utc_mid, float), np.asarray(mag, float)
+    t, m = np.asarray(jd, float), np.asarray(mag, float)
     err = None if mag_err is None else np.asarray(mag_err, float)
     return t, m, err, np.zeros(m.shape, bool) if left_out is None else np.asarray(left_out, bool)
 
@@ -199,20 +211,20 @@ def _points(axes: "Axes", t: Floats, m: Floats, err: Floats | None, faint: Bools
     return container
 
 
-def _time_and_frames(upper: "Axes", lower: "Axes", jd_utc_mid: ArrayLike, number: ArrayLike | None) -> None:
+def _time_and_frames(upper: "Axes", lower: "Axes", jd: ArrayLike, number: ArrayLike | None, time: str) -> None:
     """Label an x axis of time: frame numbers below and time above, or just time below."""
-    jd = np.asarray(jd_utc_mid, float)
+    jd = np.asarray(jd, float)
     day = first_day(jd)
-    time = f"JD − {day:.0f}, days (UTC, mid-exposure)"
+    label = TIMES[time].format(day)
     known = np.isfinite(jd)
     t = jd[known] - day
     frames = np.empty(0) if number is None else np.asarray(number, float)[known]
     if frames.size < 2 or np.any(np.diff(t) <= 0) or np.any(np.diff(frames) <= 0):
-        lower.set_xlabel(time)
+        lower.set_xlabel(label)
         return
     upper.xaxis.tick_top()
     upper.xaxis.set_label_position("top")
-    upper.set_xlabel(time, labelpad=5)
+    upper.set_xlabel(label, labelpad=5)
     upper.tick_params(axis="x", direction="in", labelsize=9, labeltop=True, labelbottom=False)
     if lower is not upper:
         lower.tick_params(axis="x", labelbottom=False, bottom=False)  # the frames have ticks of their own

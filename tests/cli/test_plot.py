@@ -13,6 +13,7 @@ from nights import invoke
 from photdb.cli.plot import _STAGES
 from photdb.plots.figures import PLOTS
 
+LABELS = ("JD", "HJD_UTC", "BJD_TDB")
 START = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
 
 
@@ -51,6 +52,39 @@ def test_options_choose_what_is_shown(night, tmp_path):
     assert svg("references", "--aperture", number) == svg("references", "--aperture", radii)
     assert "night: frame 20" in svg("field", "--frame", "last")
     assert "night: frame 3" in svg("field", "--frame", "3")
+
+
+def test_the_time_axis_is_the_one_asked_for(night, tmp_path):
+    def label(*arguments):
+        night.photdb("plot", "lightcurve", *arguments, "--save", tmp_path / "a.svg")
+        found = (tmp_path / "a.svg").read_text(encoding="utf-8")
+        return {label for label in LABELS if f"{label} − 2455" in found}
+
+    assert label() == label("--time", "jd") == {"JD"}
+    assert label("--time", "hjd", "--target", "V1") == {"HJD_UTC"}
+    assert label("--time", "BJD") == {"BJD_TDB"}
+    assert "--time is for lightcurve, not for apertures" in night.refused(
+        "plot", "apertures", "--time", "bjd", "--save", tmp_path / "b.svg", code=2
+    )
+
+
+def test_without_coordinates_there_is_no_time_but_jd(night, tmp_path):
+    night.change("UPDATE source SET label = 'V 1' WHERE label = 'V1'")
+    night.change("UPDATE frame SET ra_deg = NULL, dec_deg = NULL")
+    night.photdb("run")
+    for time in ("hjd", "bjd"):
+        assert night.refused("plot", "lightcurve", "--target", "V 1", "--time", time, "--save", tmp_path / "a.png") == (
+            "V 1 has no coordinates, so no HJD and BJD: `photdb times 'V 1' --radec RA DEC`."
+        )
+    assert not (tmp_path / "a.png").exists()
+    night.photdb("plot", "lightcurve", "--target", "V 1", "--save", tmp_path / "a.png")
+    night.photdb("times", "V 1", "--radec", "31.04", "46.69")
+    night.photdb("plot", "lightcurve", "--target", "V 1", "--time", "bjd", "--save", tmp_path / "a.png")
+    night.change("DELETE FROM target_time")
+    night.change("DELETE FROM target_coordinates")
+    assert night.refused("plot", "lightcurve", "--time", "bjd", "--save", tmp_path / "b.png") == (
+        "HJD and BJD of Ganymed are not computed yet: run `photdb times`."
+    )
 
 
 def test_names_are_shown_as_they_are(night, tmp_path):

@@ -79,8 +79,18 @@ def test_the_page_tells_the_night_and_leaves_the_project_as_it_is(night):
     assert len(page.all("img")) == 1
     points = night.one("SELECT count(*) FROM best_light_curve")
     assert len(re.findall(r"^\d+,24\d{5}\.\d{8},", page.text, re.MULTILINE)) == points
+    assert "The time is JD (UTC, mid-exposure, on Earth)." in page.text
+    assert page.text.count("The points of the light curve, in JD (UTC), HJD (UTC) and BJD (TDB)") == 2
     assert "not up to date" not in page.text
     assert str(night.folder) not in file.read_text(encoding="utf-8"), "where files are here is nobody else's business"
+
+
+def test_without_coordinates_the_page_says_that_there_is_jd_alone(night):
+    night.change("UPDATE frame SET ra_deg = NULL, dec_deg = NULL")
+    night.photdb("run")
+    page, _ = page_of(night)
+    said = "The points of the light curve, in JD (UTC); there are no coordinates for HJD and BJD"
+    assert page.text.count(said) == 2
 
 
 def test_the_page_asks_for_nothing_and_suits_phones_and_the_dark(night):

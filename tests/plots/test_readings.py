@@ -72,6 +72,19 @@ def test_the_band_holds_all_curves_kept_on_the_zero_point_of_the_best(night):
     assert np.isnan(found.low_mag[~kept]).all()
 
 
+def test_the_times_of_a_curve_are_those_of_its_points(night):
+    night.photdb("reject", "frames", "3")
+    night.photdb("run")
+    for time, column in (("jd", "jd_utc_mid"), ("hjd", "hjd_utc_mid"), ("bjd", "bjd_tdb_mid")):
+        with Project.read(night.path) as project:
+            found = light_curve(project, "V1", time=time)
+        stored = dict(night.rows(f"SELECT frame, {column} FROM best_light_curve WHERE target = 'V1'"))
+        kept = found.best.kept
+        assert dict(zip(found.best.number[kept].tolist(), found.jd[kept].tolist(), strict=True)) == stored
+        assert len(stored) == N_FRAMES - 1
+        assert np.isfinite(found.jd).all(), "left out, but drawn"
+
+
 @pytest.mark.parametrize("weighting", ["mean", "all"])
 def test_the_least_of_the_map_is_the_best_that_solve_kept(night, weighting):
     night.photdb("solve", "--weighting", weighting)

@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 from nights import Night, Reads, invoke
 
+from photdb.algorithms.flags import INVALID_FLUX
+from photdb.plots.decisions import read_magnitudes
 from photdb.simulate import NightPlan, Truth, clear_night, contamination, encircled, expected_error_mag, simulate_night
 from photdb.stages.series import load_series
+from photdb.store.arrays import read_frames
 from photdb.store.project import Project
+from photdb.viewers.best_curve import read_best_curve
 
 
 def photdb(path: Path, *arguments: object) -> str:
@@ -150,6 +154,86 @@ def test_they_are_off_by_default_and_given_up_again(hit: tuple[Truth, Path]) -> 
     photdb(path, "measure", "--hits", "keep", "--keep-stars")
     photdb(path, "run")
     assert ask() == plain
+
+
+def test_users_see_the_fluxes_that_curves_are_made_of_and_what_was_measured(
+    hit: tuple[Truth, Path], tmp_path: Path
+) -> None:
+    _, path = hit
+    photdb(path, "measure", "--hits", "mend", "--remove-stars")
+    photdb(path, "run")
+    names = "s.label, f.number, x.aperture_id, x.flux_adu, x.flux_err_adu, x.flags"
+    joined = "x JOIN source s ON s.id = x.source_id JOIN frame f ON f.id = x.frame_id"
+    with sqlite3.connect(path) as raw:
+        measured, corrected = (
+            {row[:3]: row[3:] for row in raw.execute(f"SELECT {names} FROM {table} {joined}")}
+            for table in ("flux", "correction")
+        )
+        seen = {
+            row[:3]: row[3:]
+            for row in raw.execute(
+                "SELECT source, frame, aperture_id, flux_adu, flux_err_adu, flags, corrected, flux_measured_adu,"
+                " flux_err_measured_adu, flags_measured FROM instrumental"
+            )
+        }
+        weights: dict[int, dict[str, float]] = {}
+        for rank, label, weight in raw.execute(
+            "SELECT n.rank, s.label, r.weight FROM solution n JOIN solution_reference r ON r.solution_id = n.id"
+            " JOIN source s ON s.id = r.source_id"
+        ):
+            weights.setdefault(rank, {})[label] = weight
+        points = raw.execute("SELECT target, rank, frame, aperture_id, mag FROM light_curve").fetchall()
+    assert seen.keys() == measured.keys()
+    assert sum(corrected[key][0] != measured[key][0] for key in corrected) > 50
+    for key, values in seen.items():
+        assert values[:3] == corrected.get(key, measured[key])
+        assert values[3] == (key in corrected)
+        assert values[4:] == measured[key]
+
+    # Each point of each curve, made again from the view by its definition.
+    n_corrected = 0
+    for target, rank, number, aperture, mag in points:
+        of = {label: -2.5 * np.log10(seen[label, number, aperture][0]) for label in (target, *weights[rank])}
+        ensemble = sum(w * of[label] for label, w in weights[rank].items()) / sum(weights[rank].values())
+        assert of[target] - ensemble == pytest.approx(mag, abs=1e-9)
+        n_corrected += any((label, number, aperture) in corrected for label in of)
+    assert n_corrected >= 10, "each of the ten curves has a point with one"
+
+    # What is drawn, what windows show, and what is exported.
+    with Project.read(path) as project:
+        best, shown = read_best_curve(project, "Ganymed"), read_magnitudes(project)
+        numbers = read_frames(project.connection).number.tolist()
+    for (label, number, aperture), (flux, _, flags) in corrected.items():
+        mag = shown.mag[numbers.index(number), shown.sources.index(label), shown.apertures.index(aperture)]
+        if not flags & INVALID_FLUX:
+            assert mag == pytest.approx(-2.5 * np.log10(flux), abs=1e-12)
+    assert best is not None
+    drawn = {number: mag for target, rank, number, _, mag in points if rank == 1}
+    assert dict(zip(best.number[best.kept].tolist(), best.mag[best.kept].tolist(), strict=True)) == pytest.approx(
+        drawn, abs=1e-9
+    )
+    photdb(path, "export", tmp_path / "out")
+    n_files = n_measured = 0
+    for file in (tmp_path / "out").glob("*-05_*.txt"):
+        n_files += 1
+        aperture = int(file.name.split("_aperture_")[1].split("_")[0])
+        lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+        found = dict(zip(lines[-1].removeprefix("# ").split("\t"), np.loadtxt(file).T, strict=True))
+        with_corrections = {label for label, _, a in corrected if a == aperture}
+        assert {name.split()[1] for name in found if name.startswith("mag_measured")} == with_corrections
+        for i, number in enumerate(found["frame"].astype(int).tolist()):
+            for label in {label for label, _, _ in seen}:
+                flux, error, flags, _, raw_flux, raw_error, raw_flags = seen[label, number, aperture]
+                wanted = {"": (flux, error, flags)}
+                if label in with_corrections:
+                    wanted["_measured"] = (raw_flux, raw_error, raw_flags)
+                    n_measured += 1
+                for ending, (f, e, bits) in wanted.items():
+                    assert found[f"mag{ending} {label}"][i] == pytest.approx(-2.5 * np.log10(f), abs=0.6e-5)
+                    assert found[f"mag_err{ending} {label}"][i] == pytest.approx(1.0857362 * e / f, abs=0.6e-5)
+                    assert found[f"flags{ending} {label}"][i] == bits
+    assert n_files == 8
+    assert n_measured > 0
 
 
 def test_corrections_follow_what_they_are_made_from(night_at: Callable[..., Night], reads: Reads) -> None:

@@ -10,6 +10,7 @@ from photdb.store.arrays import (
     read_apertures,
     read_by_frame,
     read_cube,
+    read_fluxes,
     read_frames,
     read_sources,
     replace_columns,
@@ -46,11 +47,12 @@ def some(ids):
 @given(
     missing=st.sets(st.sampled_from(KEYS), max_size=8),
     missing_frame=st.sampled_from([0, 0, 2, 5]),
+    corrected=st.sets(st.sampled_from(KEYS), max_size=5),
     frames=some(range(1, 6)),
     sources=some(range(1, 5)),
     apertures=some(range(1, 4)),
 )
-def test_cubes_have_what_the_rows_say(flux_project, missing, missing_frame, frames, sources, apertures):
+def test_cubes_have_what_the_rows_say(flux_project, missing, missing_frame, corrected, frames, sources, apertures):
     there = [key for key in KEYS if key not in missing and key[0] != missing_frame]
     value = {key: key[0] + key[1] / 10 + key[2] / 100 for key in there}
     value = {key: None if key == (3, 3, 3) else v for key, v in value.items()}  # NaN is NULL
@@ -66,6 +68,9 @@ def test_cubes_have_what_the_rows_say(flux_project, missing, missing_frame, fram
         pairs = sorted({key[:2] for key in there})
         names = ("frame_id", "source_id", "input", "error_input", "flags")
         replace_rows(connection, "centroid", names, [(*pair, 0, 0, 0) for pair in pairs])
+        connection.exec_driver_sql("DELETE FROM correction")
+        names = ("frame_id", "source_id", "aperture_id", "flux_adu", "flags")
+        replace_rows(connection, "correction", names, [(*key, -1.0, 7) for key in corrected if key in value])
     flux, flags = read_cube(
         flux_project.connection,
         ("flux_adu", "flags"),
@@ -81,6 +86,19 @@ def test_cubes_have_what_the_rows_say(flux_project, missing, missing_frame, fram
                     wanted[:, i, k, p] = np.nan if value[f, s, a] is None else value[f, s, a], f * s * a
     np.testing.assert_array_equal(flux, wanted[0])
     np.testing.assert_array_equal(flags, wanted[1])
+
+    # As light curves are made of them: with corrections in their places.
+    found = read_fluxes(
+        flux_project.connection,
+        ("flux_adu", "flags"),
+        frame_ids=np.array(frames, np.int64),
+        source_ids=sources,
+        aperture_ids=apertures,
+    )
+    for f, s, a in corrected & set(value):
+        if f in frames and s in sources and a in apertures:
+            wanted[:, frames.index(f), sources.index(s), apertures.index(a)] = -1.0, 7
+    np.testing.assert_array_equal(found, wanted)
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,15 @@ def test_light_curves_are_the_solutions_points(night):
     assert len(curve) == night.one("SELECT count(*) FROM solution_point") == 2 * 10 * 20
     best = night.rows("SELECT target, frame, mag, mag_err FROM best_light_curve")
     assert sorted(best) == sorted((t, f, m, e) for t, r, f, m, e in curve if r == 1)
+    check = night.rows(
+        "SELECT c.jd_utc_mid, c.hjd_utc_mid, c.bjd_tdb_mid, b.hjd_utc_mid, b.bjd_tdb_mid FROM check_light_curve c"
+        " JOIN best_light_curve b USING (target, frame)"
+    )
+    assert len(check) == 2 * 20
+    for jd, hjd, bjd, hjd_of_target, bjd_of_target in check:
+        assert (hjd, bjd) == (hjd_of_target, bjd_of_target)
+        assert 0 < abs(hjd - jd) < 500 / 86400
+        assert 60 / 86400 < bjd - hjd < 75 / 86400, "TDB - UTC of this century, and 5 s of the Sun's way"
     ranks = night.rows("SELECT target, rank, noise_mag FROM best_combination ORDER BY target, rank")
     assert [r for _, r, _ in ranks] == [*range(1, 11)] * 2
     assert all(a[2] <= b[2] for a, b in zip(ranks, ranks[1:], strict=False) if a[0] == b[0])

@@ -31,6 +31,16 @@ def test_bright_is_up_and_the_figure_is_readable_at_800_pixels(tmp_path: Path) -
     assert lower.get_ylabel() == "residual, mmag"
 
 
+def test_the_time_is_called_what_it_is() -> None:
+    for time, label in (
+        ("hjd", "HJD_UTC − 2455836, days (mid-exposure)"),
+        ("bjd", "BJD_TDB − 2455836, days (mid-exposure)"),
+    ):
+        with_frames = light_curve_figure(T, MAG, number=np.arange(41), model=TRUTH, time=time)
+        assert with_frames.axes[0].get_xlabel() == label
+        assert light_curve_figure(T, MAG, time=time).axes[-1].get_xlabel() == label
+
+
 def test_what_is_drawn_is_what_was_given() -> None:
     left_out = np.zeros(41, bool)
     left_out[[3, 7]] = True
