@@ -75,7 +75,13 @@ class Finding:
 
 def row_findings(raw: sqlite3.Connection) -> list[Finding]:
     """Check what no page tells: rows without parents, values of another type, results that do not belong together."""
-    return [*orphans(raw), *_types(raw), *_texts(raw), *_units(raw)]
+    return [*_project(raw), *orphans(raw), *_types(raw), *_texts(raw), *_units(raw)]
+
+
+def _project(raw: sqlite3.Connection) -> Iterator[Finding]:
+    # A page of another table in place of its own is sound in itself.
+    if raw.execute("SELECT 1 FROM project").fetchone() is None:
+        yield Finding("what was set for the project is gone: --repair saves the rest into a new file", "salvage")
 
 
 def orphans(raw: sqlite3.Connection) -> Iterator[Finding]:
