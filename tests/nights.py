@@ -46,6 +46,8 @@ RESULTS = (
     "target_coordinates",
     "target_time",
     "profile",
+    "correction_input",
+    "correction",
     "reference_check",
     "source_noise",
     "search",
@@ -55,6 +57,18 @@ RESULTS = (
     "solution_term",
     "check_curve",
     "check_point",
+)
+#: Of stages that only some commands ask for.
+ASKED_FOR = (
+    "field",
+    "field_frame",
+    "field_star",
+    "field_profile",
+    "hot_pixel",
+    "encounter_input",
+    "encounter",
+    "hit_input",
+    "hit",
 )
 DECISIONS = ("source", "source_anchor", "ephemeris", "camera", "aperture", "rejection", "acceptance", "rule", "project")
 _NOT_COMPARED = {"id", "added_at", "mtime_ns", "created_at", "withdrawn_at", "removed_at", "group_id", "name"}

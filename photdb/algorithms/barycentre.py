@@ -28,6 +28,7 @@ class Times:
     bjd_tdb: Floats
     light_time_s: Floats | None
     leap_seconds_known: bool  # false: the date is so late that some may have been added since ERFA was made
+    earth_known: bool  # false: a date is outside of 1900 to 2100, where ERFA's Earth is not as good as it says
 
 
 def times_elsewhere(
@@ -72,7 +73,7 @@ def times_elsewhere(
     with warnings.catch_warnings(record=True) as doubts:
         warnings.simplefilter("always")
         tt = erfa.taitt(*erfa.utctai(*utc))
-    tdb_tt_s, heliocentric, barycentric = _earth(tt[0] + tt[1])
+        tdb_tt_s, heliocentric, barycentric = _earth(tt[0] + tt[1])
     observer = np.zeros_like(barycentric)
     if site_deg_m is not None:
         lon, lat, height = site_deg_m
@@ -90,6 +91,7 @@ def times_elsewhere(
         jd + (ahead_s + to_barycentre) / _DAY_S,
         None if distance is None else distance * LIGHT_S_PER_AU,
         not any("dubious" in str(doubt.message) for doubt in doubts),
+        not any("epv00" in str(doubt.message) for doubt in doubts),
     )
 
 

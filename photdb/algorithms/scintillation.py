@@ -11,6 +11,7 @@ Floats = NDArray[np.float64]
 C_Y: Final = 1.5
 #: Of the turbulence that makes it.
 SCALE_HEIGHT_M: Final = 8000.0
+_MOST_MAG: Final = 1.0
 
 
 def scintillation_mag(
@@ -33,7 +34,8 @@ def scintillation_mag(
     Returns
     -------
     ndarray
-        Magnitudes; NaN where something is not known or makes no sense.
+        Magnitudes; NaN where something is not known or makes no sense, as where it would be more than a magnitude: the
+        formula is one of weak scintillation, and headers may say that an exposure took 10⁻³⁰⁰ s.
 
     Notes
     -----
@@ -41,10 +43,12 @@ def scintillation_mag(
     MNRAS 452, 1707, eq. 7. On a given night it may be half or twice as much.
     """
     x, t = (np.asarray(v, dtype=np.float64) for v in (airmass, exposure_s))
-    known = np.isfinite(x) & np.isfinite(t) & (t > 0)
+    known = np.isfinite(x) & (x > 0) & np.isfinite(t) & (t > 0)
     if diameter_m is None or not diameter_m > 0:
         return np.full(known.shape, np.nan)
     t = np.where(known, t, 1.0)
-    height = np.exp(-2.0 * (height_m or 0.0) / SCALE_HEIGHT_M)
-    variance = 1e-5 * C_Y**2 * diameter_m ** (-4.0 / 3.0) / t * np.where(known, x, 1.0) ** 3 * height
-    return np.where(known, 2.5 / np.log(10.0) * np.sqrt(variance), np.nan)
+    with np.errstate(over="ignore"):
+        height = np.exp(-2.0 * (height_m or 0.0) / SCALE_HEIGHT_M)
+        variance = 1e-5 * C_Y**2 * diameter_m ** (-4.0 / 3.0) / t * np.where(known, x, 1.0) ** 3 * height
+    magnitudes = 2.5 / np.log(10.0) * np.sqrt(variance)
+    return np.where(known & (magnitudes <= _MOST_MAG), magnitudes, np.nan)

@@ -22,6 +22,8 @@ def pixels_to_sky(wcs: Mapping[str, Any], x_px: ArrayLike, y_px: ArrayLike) -> t
     Returns
     -------
     ra_deg, dec_deg : ndarray
+        NaN where the projection puts a pixel more than 45° from its centre, which no camera sees: such a header is
+        damaged.
 
     Notes
     -----
@@ -29,7 +31,10 @@ def pixels_to_sky(wcs: Mapping[str, Any], x_px: ArrayLike, y_px: ArrayLike) -> t
     """
     dx = np.asarray(x_px, np.float64) + 1.0 - wcs["crpix1"]
     dy = np.asarray(y_px, np.float64) + 1.0 - wcs["crpix2"]
-    plane = [np.radians(wcs[f"cd{i}_1"] * dx + wcs[f"cd{i}_2"] * dy) for i in (1, 2)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        plane = [np.radians(wcs[f"cd{i}_1"] * dx + wcs[f"cd{i}_2"] * dy) for i in (1, 2)]
+        seen = np.hypot(*plane) <= 1.0  # false for NaN
+    plane = [np.where(seen, p, np.nan) for p in plane]
     centre = [np.radians(wcs[f"crval{i}_deg"]) for i in (1, 2)]
     if not str(wcs["ctype1"]).startswith("RA"):
         plane.reverse()

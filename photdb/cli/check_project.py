@@ -31,7 +31,8 @@ def check_project_command(console: Console, quick: bool, mend: bool, workers: in
     """
     from photdb.store.inspection import inspect
     from photdb.store.lock import WriterLock
-    from photdb.store.repair import repair, salvage
+    from photdb.store.repair import repair
+    from photdb.store.salvage import salvage
 
     path = console.path()
     findings = inspect(path)

@@ -23,6 +23,9 @@ from photdb.wording import count
 if TYPE_CHECKING:
     from photdb.store.project import Project
 
+#: Of more check stars than this only the first are told of.
+_MOST_CHECKS = 10
+
 
 def _terms(value: str) -> list[str]:
     """Part what --detrend is given, in one order whatever was typed first."""
@@ -182,15 +185,17 @@ def _about_the_best(project: "Project", search: Any, rows: Sequence[Any]) -> Ite
         error = "" if best.zero_mag_err is None else f" ± {best.zero_mag_err:.3f}"
         colour = "" if best.colour_term is None else f", colour term {best.colour_term:+.3f}"
         yield f"Zero point of the best: {best.band} = mag + {best.zero_mag:.3f}{error}{colour}."
-    for c in query(
+    checks = query(
         "SELECT k.label, c.noise_mag, c.noise_mag_err, c.n_points FROM check_curve c JOIN solution s"
         " ON s.id = c.solution_id JOIN target t ON t.id = s.target_id JOIN source k ON k.id = c.source_id"
-        " WHERE t.label = ? AND s.rank = 1 AND k.removed_at IS NULL ORDER BY k.id",
+        " WHERE t.label = ? AND s.rank = 1 AND k.removed_at IS NULL AND c.noise_mag IS NOT NULL ORDER BY k.id",
         (search.label,),
-    ).all():
-        if c.noise_mag is not None:
-            figures = f"{mmag(c.noise_mag)} ± {mmag(c.noise_mag_err)} mmag, {count(c.n_points, 'point')}"
-            yield f"Check star {c.label} against the references of the best: {figures}."
+    ).all()
+    for c in checks[:_MOST_CHECKS]:
+        figures = f"{mmag(c.noise_mag)} ± {mmag(c.noise_mag_err)} mmag, {count(c.n_points, 'point')}"
+        yield f"Check star {c.label} against the references of the best: {figures}."
+    if len(checks) > _MOST_CHECKS:
+        yield f"{count(len(checks) - _MOST_CHECKS, 'check star')} more: `photdb report` lists all."
     if best.drift_mag is not None and best.drift_mag > best.noise_mag:
         yield (
             f"The references of the best drift by {1000 * best.drift_mag:.1f} mmag against each other, more"

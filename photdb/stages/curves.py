@@ -79,12 +79,16 @@ def check_curves(
     The terms of the target are fitted to each anew. Its noise is that of the comparison frames in which it is valid.
     """
     out = []
+    filters: dict[bytes, noise.HighPass] = {}  # most check stars are valid in the same frames
     for c in series.of("check"):
         mag, err = differential_curve(series, c, references, weights, aperture)
         frames = on.frames & np.isfinite(mag)
         if not frames.any():
             continue
-        highpass = noise.smoother(series.jd_utc_mid[frames], window=params["window"], degree=params["degree"])
+        key = frames.tobytes()
+        if key not in filters:
+            filters[key] = noise.smoother(series.jd_utc_mid[frames], window=params["window"], degree=params["degree"])
+        highpass = filters[key]
         if wanted is not None and on.terms is not None:
             try:
                 terms, _ = fitted(wanted, series, frames, params["window"])

@@ -70,7 +70,8 @@ def plan(project: Project, params: dict[str, Any]) -> Plan:
         made_from = [profiles[f].input if f in profiles else 0 for f in frames.id.tolist()]
         changed = usable & (np.array(made_from) != state.profile_inputs)[:, None]
         optimal = standing & (_n_fluxes(connection, state.optimal, state, frame.size) < len(state.optimal))
-    errors = usable & ~new & ~stale & (known_errors != state.error_inputs)
+    (kept,) = columns(connection, "SELECT frame_id FROM frame_error", "i")  # none: they cannot be said to be current
+    errors = standing & ((known_errors != state.error_inputs) | ~np.isin(frames.id, kept)[:, None])
     fit = new | stale
     profiled = (optimal | changed | fit) if state.profile_inputs is not None else optimal
     for f in np.flatnonzero((fit | lacking | profiled | errors).any(axis=1)):

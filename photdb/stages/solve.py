@@ -309,13 +309,15 @@ def _save(connection: Connection, series: Series, k: int, input_: int, found: di
             ("solution_id", "term", "kind", "amplitude_mag", "amplitude_err_mag", "span"),
             [(solution_id, *term) for term in terms],
         )
-        for source_id, figure, error, of_check in checks:
-            values = (solution_id, source_id, figure, error, len(of_check))
-            names = ("solution_id", "source_id", "noise_mag", "noise_mag_err", "n_points")
-            replace_rows(connection, "check_curve", names, [values])
-            replace_rows(
-                connection,
-                "check_point",
-                ("solution_id", "source_id", "frame_id", "mag", "mag_err"),
-                [(solution_id, source_id, *point) for point in of_check],
-            )
+        replace_rows(
+            connection,
+            "check_curve",
+            ("solution_id", "source_id", "noise_mag", "noise_mag_err", "n_points"),
+            [(solution_id, source_id, figure, error, len(of_check)) for source_id, figure, error, of_check in checks],
+        )
+        replace_rows(
+            connection,
+            "check_point",
+            ("solution_id", "source_id", "frame_id", "mag", "mag_err"),
+            [(solution_id, source_id, *point) for source_id, _, _, of_check in checks for point in of_check],
+        )

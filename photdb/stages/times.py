@@ -89,7 +89,9 @@ def _save(connection: Connection, expected: Expected, site: Site | None, found: 
         times = times_elsewhere(jd[good], ra, dec, site_deg_m=site, distance_au=distance)
         if site is None:
             note = _joined(note, "the site is not known: BJD and HJD are for the Earth's centre, up to 0.021 s off")
-        if not times.leap_seconds_known:
+        if not times.earth_known:
+            note = _joined(note, "before 1900 and after 2100 the Earth's place is not well known")
+        elif not times.leap_seconds_known:
             note = _joined(note, "later leap seconds than this installation knows may be missing: 1 s of BJD each")
         n = int(good.sum())
         rows = {

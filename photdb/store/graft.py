@@ -1,13 +1,16 @@
 """Giving a damaged database back its list of tables: that of a new project is grafted onto it.
 
 The list (`sqlite_master`) is a B-tree that begins on the first page, and nothing can be read without it. But projects
-are all built by the same statements, so that each table's own tree begins on the same page in all of them. The pages of
+are all built by the same statements, so that each table's own tree begins on the same page in all of them (where one
+was migrated, `photdb.store.roots` finds the others). The pages of
 a new project's list are added behind the damaged file's, and its first page put in place of the first. (The file format
 is described at sqlite.org/fileformat2.html.)
 """
 
 import struct
 from typing import Final
+
+from photdb.store.roots import varint
 
 _INTERIOR: Final = 5
 _LEAF: Final = 13
@@ -82,8 +85,8 @@ def _pointers(content: bytes | bytearray, number: int, page: int) -> list[int]:
         raise ValueError(f"page {number} is not of a table")
     found = []
     for cell in cells:
-        size, start = _varint(content, cell)
-        _, start = _varint(content, start)  # the row's number
+        size, start = varint(content, cell)
+        _, start = varint(content, start)  # the row's number
         here = _kept_here(size, page)
         if here < size:
             found.append(start + here)
@@ -97,13 +100,3 @@ def _kept_here(size: int, page: int) -> int:
     least = (page - 12) * 32 // 255 - 23
     most = least + (size - least) % (page - 4)
     return most if most <= page - 35 else least
-
-
-def _varint(content: bytes | bytearray, at: int) -> tuple[int, int]:
-    """Read an integer of SQLite's variable length; gives it, and where the next thing begins."""
-    value = 0
-    for i in range(8):
-        value = value << 7 | content[at + i] & 0x7F
-        if content[at + i] < 0x80:
-            return value, at + i + 1
-    return value << 8 | content[at + 8], at + 9

@@ -75,7 +75,13 @@ class Finding:
 
 def row_findings(raw: sqlite3.Connection) -> list[Finding]:
     """Check what no page tells: rows without parents, values of another type, results that do not belong together."""
-    return [*orphans(raw), *_types(raw), *_texts(raw), *_units(raw)]
+    return [*_project(raw), *orphans(raw), *_types(raw), *_texts(raw), *_units(raw)]
+
+
+def _project(raw: sqlite3.Connection) -> Iterator[Finding]:
+    # A page of another table in place of its own is sound in itself.
+    if raw.execute("SELECT 1 FROM project").fetchone() is None:
+        yield Finding("what was set for the project is gone: --repair saves the rest into a new file", "salvage")
 
 
 def orphans(raw: sqlite3.Connection) -> Iterator[Finding]:
@@ -155,6 +161,22 @@ _NOT_WHOLE: Final = """(SELECT target_id FROM search WHERE message IS NULL EXCEP
  UNION SELECT s.target_id FROM solution s
   WHERE s.n_points != (SELECT count(*) FROM solution_point p WHERE p.solution_id = s.id)
      OR s.n_references != (SELECT count(*) FROM solution_reference r WHERE r.solution_id = s.id))"""
+#: Frames, stars, pixels, profile of the field: what `field` says of their number, or that they are without a gap.
+_NO_FIELD: Final = """(SELECT id FROM field
+ WHERE n_stacked > (SELECT count(*) FROM field_frame WHERE stacked)
+    OR coalesce(n_hot, 0) != (SELECT count(*) FROM hot_pixel)
+    OR (1 > (SELECT count(*) FROM field_star) AND EXISTS (SELECT 1 FROM detection))
+    OR (SELECT max(rank) - count(*) FROM field_star) != 0
+    OR 1 > (SELECT count(*) FROM field_profile) OR (SELECT max(step) + 1 - count(*) FROM field_profile) != 0)"""
+_NO_TERMS: Final = """(SELECT s.target_id FROM solution s JOIN search h USING (target_id) WHERE h.detrended IS NOT NULL
+   AND NOT EXISTS (SELECT 1 FROM solution_term t WHERE t.solution_id = s.id)
+ UNION SELECT s.target_id FROM solution s JOIN check_curve c ON c.solution_id = s.id
+  WHERE c.n_points != (SELECT count(*) FROM check_point p WHERE p.solution_id = s.id AND p.source_id = c.source_id)
+ UNION SELECT s.target_id FROM solution s JOIN check_point p ON p.solution_id = s.id
+  WHERE NOT EXISTS (SELECT 1 FROM check_curve c WHERE c.solution_id = s.id AND c.source_id = p.source_id))"""
+_NO_TIMES: Final = """(SELECT target_id FROM target_coordinates c WHERE origin IS NOT NULL
+   AND EXISTS (SELECT 1 FROM frame WHERE jd_utc_mid IS NOT NULL AND error IS NULL)
+   AND NOT EXISTS (SELECT 1 FROM target_time t WHERE t.target_id = c.target_id))"""
 #: Results that cannot be: what is said of them, and from where to delete so that their units are work.
 _BROKEN: Final = (
     ("measured frames have no digest of their content", (f"frame_quality WHERE frame_id IN {_NO_DIGEST}",)),
@@ -165,6 +187,12 @@ _BROKEN: Final = (
         "searches lack solutions, or points of their curves",
         (f"search WHERE target_id IN {_NOT_WHOLE}", "solution WHERE target_id NOT IN (SELECT target_id FROM search)"),
     ),
+    (
+        "searches lack terms that were taken out, or curves of check stars",
+        (f"search WHERE target_id IN {_NO_TERMS}", "solution WHERE target_id NOT IN (SELECT target_id FROM search)"),
+    ),
+    ("targets have coordinates, but no times", (f"target_coordinates WHERE target_id IN {_NO_TIMES}",)),
+    ("deep images lack frames, stars, hot pixels or their profile", (f"field WHERE id IN {_NO_FIELD}",)),
 )
 
 

@@ -24,6 +24,9 @@ from photdb.viewers.style import (
     panels,
 )
 
+#: So many check stars can be told apart in a low panel.
+_MOST_CHECKS = 9
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.container import ErrorbarContainer
@@ -156,24 +159,36 @@ def light_curve_figure(
 
 
 def _draw_checks(axes: "Axes", jd: Floats, checks: Mapping[str, ArrayLike]) -> None:
-    """Draw check stars about their medians, mmag, one on the other; an axis that holds all but a hundredth of them."""
-    t, everything = jd - first_day(jd), []
-    for i, (label, mag) in enumerate(checks.items()):
+    """Draw check stars about their medians, mmag, one on the other, in an axis that holds all but a hundredth."""
+    t = jd - first_day(jd)
+    curves: dict[str, tuple[Bools, Floats]] = {}
+    for label, mag in checks.items():
         m = np.asarray(mag, float)
         known = np.isfinite(m) & np.isfinite(t)
         if known.any():
-            m = 1000.0 * (m - np.median(m[known]))
-            everything.append(m[known])
-            look: dict[str, Any] = {"color": COLOURS[(i + 2) % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
-            axes.plot(
-                t[known], m[known], ls="none", ms=marker_size(t.size), mew=0.0, label=f"check star {label}", **look
-            )
+            curves[label] = known, 1000.0 * (m[known] - np.median(m[known]))
+    shown = _quietest(curves)
+    if len(shown) < len(curves):
+        axes.set_title(f"the {len(shown)} quietest of {len(curves)} check stars", fontsize=8, loc="right")
+    for i, label in enumerate(shown):
+        known, m = curves[label]
+        look: dict[str, Any] = {"color": COLOURS[(i + 2) % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
+        axes.plot(t[known], m, ls="none", ms=marker_size(t.size), mew=0.0, label=f"check star {label}", **look)
     axes.axhline(0.0, color=FAINT, lw=0.8, zorder=1)
-    if everything:
-        reach = 1.5 * float(np.percentile(np.abs(np.concatenate(everything)), 99)) or 1.0
+    if shown:
+        reach = 1.5 * float(np.percentile(np.abs(np.concatenate([curves[label][1] for label in shown])), 99)) or 1.0
         axes.set_ylim(reach, -reach)
         legend(axes, columns=3)
     dress(axes, ylabel="check, mmag")
+
+
+def _quietest(curves: Mapping[str, tuple[Bools, Floats]]) -> list[str]:
+    """Give the check stars that are drawn: all, or of very many, which would leave no room, those that tell most."""
+    most = max((m.size for _, m in curves.values()), default=0)
+    # One that is seen in a few frames only is no quiet star.
+    scatter = {label: (2 * m.size < most, float(np.median(np.abs(m)))) for label, (_, m) in curves.items()}
+    chosen = set(sorted(curves, key=scatter.__getitem__)[:_MOST_CHECKS])
+    return [label for label in curves if label in chosen]
 
 
 def _columns(

@@ -83,3 +83,12 @@ def test_each_frame_is_computed_by_itself():
 
 def test_dates_beyond_the_known_leap_seconds_are_told():
     assert not times_elsewhere([2470000.5], 0.0, 0.0).leap_seconds_known
+
+
+def test_a_date_of_another_century_is_computed_and_said():
+    """Headers may say anything, from the year 1 to 9999: no warning, and light takes at most 1.02 au to the Sun."""
+    for jd in (1721425.5, 2415020.5 - 400.0, 2488069.5 + 400.0, 5373484.5):
+        found = times_elsewhere([jd], 10.0, 20.0, site_deg_m=WHIPPLE)
+        assert not found.earth_known
+        assert np.abs(found.hjd_utc - jd).max() * 86400.0 < 1.05 * LIGHT_S_PER_AU
+    assert times_elsewhere([2415420.5, 2487669.5], 10.0, 20.0).earth_known

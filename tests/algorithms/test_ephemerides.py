@@ -108,3 +108,20 @@ def test_a_wcs_is_read_as_astropy_reads_it():
         wanted = WCS(header).celestial.pixel_to_world(x, y) if not swapped else WCS(header).pixel_to_world(x, y)
         np.testing.assert_allclose(ra, wanted.ra.deg, rtol=0, atol=1e-9)
         np.testing.assert_allclose(dec, wanted.dec.deg, rtol=0, atol=1e-9)
+
+
+def test_a_damaged_wcs_puts_nothing_anywhere():
+    """A scale of 10²⁰⁰ degrees a pixel, as a header may say, is no warning, and no place."""
+    sound = {
+        "ctype1": "RA---TAN", "ctype2": "DEC--TAN", "crval1_deg": 62.5, "crval2_deg": 80.0, "crpix1": 1.0,
+        "crpix2": 1.0, "cd1_1": -3e-4, "cd1_2": 0.0, "cd2_1": 0.0, "cd2_2": 3e-4,
+    }  # fmt: skip
+    for damage in ({"cd1_1": 1e200}, {"cd1_1": 1e308, "cd1_2": -1e308}, {"crpix1": -1e300}, {"cd2_2": 0.2}):
+        ra, dec = pixels_to_sky(sound | damage, [1e3, 1e150], [500.0, 500.0])
+        assert np.isnan(ra).all(), damage
+        assert np.isnan(dec).all(), damage
+    # 45° is where the projection has a distance of one radian from its centre.
+    scale = np.degrees(1.0) / 100.0
+    ra, dec = pixels_to_sky(sound | {"cd2_2": scale, "crval2_deg": 0.0}, [0.0, 0.0], [100.0, 100.1])
+    assert dec[0] == pytest.approx(45.0, abs=1e-9)
+    assert np.isnan(dec).tolist() == [False, True]

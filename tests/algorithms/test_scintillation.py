@@ -26,3 +26,16 @@ def test_what_is_not_known_is_left_out():
     some = scintillation_mag(diameter_m=0.2, airmass=[1.0, np.nan, 1.0, 1.0], exposure_s=[10.0, 10.0, 0.0, np.nan])
     assert np.isfinite(some).tolist() == [True, False, False, False]
     assert np.isnan(scintillation_mag(diameter_m=None, airmass=[1.0], exposure_s=[10.0])).all()
+
+
+def test_headers_that_no_telescope_has_tell_nothing():
+    """Of an exposure of 10⁻³⁰⁰ s or an airmass of 10²⁰⁰ there is no warning, and no scintillation of 10¹⁴⁷ mag."""
+    some = scintillation_mag(
+        diameter_m=0.2, airmass=[1.0, 1.0, 1e200, -1.0, 1.0], exposure_s=[1e-300, 5e-324, 30.0, 30.0, 1e-5]
+    )
+    assert np.isnan(some).all()
+    # 1 mag is 0.92 of the flux, or 8.48e-1 = 2.25e-5 · 0.2^(−4/3) / t: at t = 227 µs.
+    limit = 2.25e-5 * 0.2 ** (-4 / 3) / (np.log(10.0) / 2.5) ** 2
+    assert limit == pytest.approx(2.268e-4, rel=1e-3)
+    near = scintillation_mag(diameter_m=0.2, airmass=1.0, exposure_s=[0.999 * limit, 1.001 * limit])
+    assert np.isnan(near).tolist() == [True, False]

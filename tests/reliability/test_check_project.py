@@ -1,13 +1,15 @@
 """`photdb check-project`: it finds what was broken on purpose, writes nothing, and --repair loses no decision."""
 
+import gzip
 import os
 import random
 import shutil
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
-from nights import DECISIONS, N_FRAMES, copy_night
+from nights import DECISIONS, N_FRAMES, copy_night, invoke
 from test_projects import PAGE, damaged, raw, state
 
 from photdb.store.graft import graft
@@ -39,7 +41,9 @@ def test_a_sound_project_is_only_looked_at(night, reads):
     before = state(night.folder)
     done = check(night)
     assert f"the project is whole, and {N_FRAMES} frames read are what they were" in done.stderr
-    assert "Out of date, which is no fault: check: magnitudes of 4 references changed; solve: " in done.stderr
+    assert (
+        "Out of date, which is no fault: noise: magnitudes of 7 sources changed; check: magnitudes of 4" in done.stderr
+    )
     assert done.stdout == ""
     assert len(reads.digests) == N_FRAMES
     reads.clear()
@@ -135,6 +139,21 @@ def test_what_is_broken_is_found_and_put_right(night, undisturbed, what):
         night.photdb("select", "asteroid", "Ganymed", *night.at("Ganymed", 1, 20))
         night.photdb("run")
         assert night.snapshot("solution_point") == {"solution_point": undisturbed[0]["solution_point"]}
+
+
+def test_what_was_set_for_the_project_may_be_gone(night, undisturbed):
+    """A page of another table in place of its own is sound in itself: it is said, and all else is kept."""
+    raw(night.path, "DELETE FROM project")
+    assert "What was set for the project is gone" in check(night, code=1).stdout
+    said = check(night, "--repair", "-v", code=1).stderr
+    assert "lost, or not whole: project." in said
+    assert "`photdb relocate DIR`, `photdb set`" in said
+    night.photdb("relocate", night.folder / "frames")
+    night.photdb("shifts", "--reference-frame", "auto")
+    night.photdb("run")
+    assert night.snapshot() == undisturbed[0]
+    kept = [table for table in DECISIONS if table != "project"]
+    assert night.snapshot(*kept) == {table: undisturbed[1][table] for table in kept}
 
 
 def test_an_index_that_disagrees_is_made_anew(night, undisturbed):
@@ -281,6 +300,70 @@ def test_the_list_of_tables_of_a_new_project_fits_an_old_one(night, night_at):
     before = night.snapshot(), night.snapshot(*DECISIONS)
     night.path.write_bytes(content)
     assert (night.snapshot(), night.snapshot(*DECISIONS)) == before
+
+
+def without_list(path):
+    """Leave nothing of the page on which the list of tables begins."""
+    path.write_bytes(bytes(PAGE) + path.read_bytes()[PAGE:])
+
+
+def first_revision(folder):
+    """A project of the first revision, brought up to date by a command, with decisions in the tables that are new."""
+    path = folder / "night.photdb"
+    path.write_bytes(gzip.decompress((Path(__file__).parent / "frozen" / "0001.photdb.gz").read_bytes()))
+    env = {"PHOTDB_PROJECT": str(path)}
+    assert invoke("set", "--gain", "auto", env=env).exit_code == 0
+    raw(path, *(f"INSERT INTO frame_error VALUES ({i}, 1.5, 8.0, 0.00{i})" for i in range(1, 13)))
+    raw(path, *(f"INSERT INTO profile VALUES ({i}, 1, 3.1, 2.5, 0, 0, 1, 9, 0, 0, 7)" for i in range(1, 13)))
+    return path, env
+
+
+@pytest.mark.parametrize("n_rows", [0, 3, 900])
+def test_the_list_of_tables_of_a_new_project_is_fitted_to_a_migrated_one(tmp_path, n_rows):
+    """Tables of a later revision begin elsewhere there: all their rows are found, however many pages they have."""
+    path, env = first_revision(tmp_path)
+    if n_rows:
+        first = 2455000.0
+        raw(
+            path,
+            "UPDATE source SET ephemeris = 'e.txt', ra_deg = 31.25, dec_deg = 46.5 WHERE id = 1",
+            *(f"INSERT INTO ephemeris VALUES (1, {first + i}, {1 + i / 1000}, NULL, NULL)" for i in range(n_rows)),
+        )
+    tables = ("ephemeris", "camera", "frame_error", "profile", "source", "aperture", "rejection", "project", "flux")
+    before = {}
+    with closing(sqlite3.connect(path)) as other:
+        for table in tables:
+            before[table] = other.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
+        begins = dict(other.execute("SELECT name, rootpage FROM sqlite_master").fetchall())
+    assert len(before["ephemeris"]) == n_rows
+    assert len(before["camera"]) == 1
+    assert begins["ephemeris"] > begins["solution_point"]
+    without_list(path)
+    said = invoke("check-project", "--repair", "--quick", "-v", env=env)
+    assert "not whole" not in said.stderr
+    assert "night.photdb.damaged-" in said.stderr
+    with closing(sqlite3.connect(path)) as other:
+        for table in tables:
+            found = other.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
+            assert found == before[table], table
+
+
+def test_what_a_page_of_a_migrated_project_lost_is_said(tmp_path):
+    """Its list of tables, and the page on which an ephemeris begins: what is left of it is named as not whole."""
+    path, env = first_revision(tmp_path)
+    raw(path, "UPDATE source SET ephemeris = 'e.txt' WHERE id = 1")
+    raw(path, *(f"INSERT INTO ephemeris VALUES (1, {2455000.0 + i}, 1.5, NULL, NULL)" for i in range(900)))
+    with closing(sqlite3.connect(path)) as other:
+        (root,) = other.execute("SELECT rootpage FROM sqlite_master WHERE name = 'ephemeris'").fetchone()
+    content = bytearray(path.read_bytes())
+    content[(root - 1) * PAGE : root * PAGE] = bytes(PAGE)
+    path.write_bytes(content)
+    without_list(path)
+    said = invoke("check-project", "--repair", "--quick", "-v", env=env)
+    (line,) = [line for line in said.stderr.splitlines() if "not whole:" in line]
+    assert "ephemeris" in line
+    assert "source" not in line
+    assert "rejection" not in line
 
 
 @pytest.mark.parametrize("broken", ["view", "page"])

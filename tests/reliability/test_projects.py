@@ -29,6 +29,10 @@ EVERY = [
     ("select", "check", "C9", "--at", 1, 50, 50),
     ("select", "remove", "C1"),
     ("measure", "-j", 1),
+    ("times",),
+    ("times", "Ganymed", "--radec", "31.0", "46.7"),
+    ("suggest", "-j", 1),
+    ("suggest", "--apply", "-j", 1),
     ("check",),
     ("reject", "list"),
     ("reject", "frames", 1),
@@ -201,7 +205,7 @@ def decisions(path):
         for table in DECISIONS:
             try:
                 found[table] = other.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
-            except sqlite3.DatabaseError:
+            except (sqlite3.DatabaseError, UnicodeDecodeError):  # of a message in which SQLite repeats what is damaged
                 found[table] = None
     return found
 

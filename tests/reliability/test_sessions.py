@@ -422,9 +422,9 @@ class Sessions(RuleBasedStateMachine):
         self.nothing_rejected_is_in_a_solution()
 
     def up_to_date(self) -> None:
-        blocked = False
+        waits = {stage["stage"] for stage in self.night.status()["stages"] if stage["state"] == "waits"}
         for stage in self.night.status()["stages"]:
-            blocked = blocked or stage["state"] == "waits"
+            blocked = stage["stage"] in waits or _above(stage["stage"]) & waits
             assert stage["state"] == ("waits" if blocked else "done"), stage
 
     def nothing_rejected_is_in_a_solution(self) -> None:
