@@ -201,6 +201,7 @@ def _compare(truth: "Truth") -> str:
 
     import numpy as np
 
+    from photdb.plots.encounters import frames_met
     from photdb.simulate import expected_error_mag
     from photdb.store.project import Project
     from photdb.viewers.best_curve import read_best_curve
@@ -210,8 +211,9 @@ def _compare(truth: "Truth") -> str:
     targets = [label for label, role in zip(truth.labels, truth.roles, strict=True) if role in ("asteroid", "variable")]
     with Project.read(Path(PROJECT)) as project:
         curve = read_best_curve(project, targets[0])
-    if curve is None:
-        raise PhotdbError("no curve could be made of this night: try another seed, or more frames")
+        if curve is None:
+            raise PhotdbError("no curve could be made of this night: try another seed, or more frames")
+        (met,) = frames_met(project, targets[0], curve.frame_id, [curve.aperture.id])
     place = [truth.file_names.index(Path(path).name) for path in curve.path]
     true_mag = truth.mag[place, truth.labels.index(curve.target)]
     true_mag = true_mag + np.mean((curve.mag - true_mag)[curve.kept])
@@ -229,6 +231,8 @@ def _compare(truth: "Truth") -> str:
         curve.mag,
         curve.mag_err,
         left_out=~curve.kept,
+        met=met,
+        because=met & curve.accepted & ~curve.kept,
         number=curve.number,
         model=true_mag,
         model_label="truth",
