@@ -31,10 +31,8 @@ frames/            the frames, and in truth.npz what is true of them (photdb.sim
 export/            everything in it as text files
 light_curve.png    the best light curve over the truth
 """
-#: An observer is taken to see on the curves what the light of others shifts by more than this many errors.
-_SEEN: Final = 2.0
-#: How often references are checked and rejected before the rest is taken as good.
-_CHECKS: Final = 4
+#: Of the apertures that `measure` proposes, so many of the largest are left out.
+_LARGE: Final = 3
 
 
 @click.command()
@@ -50,9 +48,9 @@ def demo_command(
     """Simulate a night into DIR (photdb-demo by default) and take it from frames to the light curve and its error.
 
     Each command is shown as you would type it. The night is like AsPyLib's example: an asteroid crosses a reference and
-    a faint star, another reference drifts, the mount is recentred, moonlight slopes the sky, fog ends it all. What an
-    observer's eye decides, the crossings, is taken from the truth of the simulation; references are rejected on
-    the advice of `photdb check`.
+    a faint star, another reference drifts, the mount is recentred, moonlight slopes the sky, fog ends it all. What is
+    left out is what `photdb suggest` finds; the truth of the simulation serves only to click on the sources, and to
+    judge the curve in the end.
 
     \b
     Example:
@@ -181,45 +179,20 @@ def _session(truth: "Truth", workers: Sequence[str]) -> None:
             clicked += ["--at", name, f"{x:.1f}", f"{y:.1f}"]
         _type("select", role, label, *clicked)
     _type("measure", *workers)
-    for intervals, label in _crossings(truth):
-        echo()
-        echo(
-            f"Where {label} crosses a star its curves differ, the more so the larger the aperture. An observer sees"
-            " that in plots; here the truth tells the frames."
-        )
-        _type("reject", "frames", *intervals, "--source", label, "--reason", "crosses a star")
-    for _ in range(_CHECKS):
-        _type("check")
-        advised = _ask(
-            "SELECT k.advice FROM reference_check k WHERE k.advice LIKE '%: photdb reject %' AND k.aperture_id ="
-            " (SELECT id FROM aperture WHERE removed_at IS NULL ORDER BY radius_px LIMIT 1)"
-        )
-        if not advised:
-            break
-        for (advice,) in advised:
-            reason, _, command = advice.rpartition(": photdb ")
-            _type(*shlex.split(command), "--reason", reason)
+    echo()
+    echo(
+        "The asteroid passes many stars, and large apertures reach their light from afar. Combinations are compared in"
+        " frames that are free of it in all apertures, so the largest are left out: they would cost many frames."
+    )
+    sql = "SELECT DISTINCT radius_px, aperture FROM instrumental ORDER BY radius_px"
+    for _, aperture in _ask(sql)[-_LARGE:]:
+        _type("reject", "aperture", aperture, "--reason", "would cost many frames")
+    _type("suggest", "--apply", *workers)
+    _type("check")
     _type("solve", "--weighting", "all")
     _type("status")
     _type("export", "export")
     echo()
-
-
-def _crossings(truth: "Truth") -> Iterator[tuple[list[str], str]]:
-    """Give the intervals of frames where an observer would see the light of others in a target's curve."""
-    import numpy as np
-
-    from photdb.simulate import contamination, expected_error_mag
-    from photdb.wording import numbers
-
-    radii = [r for (r,) in _ask("SELECT radius_px FROM aperture WHERE removed_at IS NULL ORDER BY radius_px")]
-    radius_px = radii[len(radii) // 2]
-    shift_mag = 2.5 / np.log(10.0) * contamination(truth, radius_px) / truth.flux_adu
-    seen = shift_mag > _SEEN * expected_error_mag(truth, radius_px)
-    for column, (label, role) in enumerate(zip(truth.labels, truth.roles, strict=True)):
-        hit = (np.flatnonzero(seen[:, column]) + 1).tolist()
-        if role in ("asteroid", "variable") and hit:
-            yield numbers(hit, most=len(hit)).split(", "), label
 
 
 def _compare(truth: "Truth") -> str:
@@ -228,6 +201,7 @@ def _compare(truth: "Truth") -> str:
 
     import numpy as np
 
+    from photdb.plots.encounters import frames_met
     from photdb.simulate import expected_error_mag
     from photdb.store.project import Project
     from photdb.viewers.best_curve import read_best_curve
@@ -237,8 +211,9 @@ def _compare(truth: "Truth") -> str:
     targets = [label for label, role in zip(truth.labels, truth.roles, strict=True) if role in ("asteroid", "variable")]
     with Project.read(Path(PROJECT)) as project:
         curve = read_best_curve(project, targets[0])
-    if curve is None:
-        raise PhotdbError("no curve could be made of this night: try another seed, or more frames")
+        if curve is None:
+            raise PhotdbError("no curve could be made of this night: try another seed, or more frames")
+        (met,) = frames_met(project, targets[0], curve.frame_id, [curve.aperture.id])
     place = [truth.file_names.index(Path(path).name) for path in curve.path]
     true_mag = truth.mag[place, truth.labels.index(curve.target)]
     true_mag = true_mag + np.mean((curve.mag - true_mag)[curve.kept])
@@ -256,6 +231,8 @@ def _compare(truth: "Truth") -> str:
         curve.mag,
         curve.mag_err,
         left_out=~curve.kept,
+        met=met,
+        because=met & curve.accepted & ~curve.kept,
         number=curve.number,
         model=true_mag,
         model_label="truth",

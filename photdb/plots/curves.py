@@ -6,9 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from photdb.algorithms.differential import instrumental_magnitude
 from photdb.errors import PhotdbError
-from photdb.stages.series import load_series, nothing_left
-from photdb.store.arrays import Aperture
+from photdb.plots.encounters import frames_met
+from photdb.stages.series import Series, load_series, nothing_left
+from photdb.store.arrays import Aperture, read_cube
 from photdb.store.connection import driver
 from photdb.store.project import Project
 from photdb.viewers.apertures import ApertureCurves
@@ -133,12 +135,38 @@ def aperture_curves(project: Project, target: str) -> ApertureCurves:
         )
     names = [a.label for a in series.apertures]
     labels = [series.sources[j].label for j in references]
-    return ApertureCurves(target, labels, names, series.number, series.jd_utc_mid, about_median(mag))
+    zero = _medians(mag)
+    met = frames_met(project, target, series.frame_id, [a.id for a in series.apertures])
+    out = met & ~np.isfinite(series.mag[:, k, :].T)
+    there = np.where(out, _as_measured(project, series, k, references) - zero, np.nan) if out.any() else None
+    return ApertureCurves(
+        target, labels, names, series.number, series.jd_utc_mid, mag - zero, np.any(met, axis=0), there
+    )
+
+
+def _as_measured(project: Project, series: Series, k: int, references: list[int]) -> Floats:
+    """Compute the curves (P, n) of a source with no point left out, whatever its flags and those of the references."""
+    (flux,) = read_cube(
+        project.connection,
+        ("flux_adu",),
+        frame_ids=series.frame_id,
+        source_ids=[series.sources[j].id for j in (k, *references)],
+        aperture_ids=[a.id for a in series.apertures],
+    )
+    mag = np.where(series.allowed[[k, *references]], instrumental_magnitude(flux), np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # no reference may be left in an aperture
+        curves: Floats = (mag[:, 0] - np.nanmean(mag[:, 1:], axis=1)).T
+    return curves
 
 
 def about_median(curves: Floats) -> Floats:
     """Subtract its median from each curve (N, n)."""
+    return curves - _medians(curves)
+
+
+def _medians(curves: Floats) -> Floats:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a curve without points has no median
         median: Floats = np.nanmedian(curves, axis=1, keepdims=True)
-    return curves - median
+    return median

@@ -91,6 +91,8 @@ def _light_curve(project: Project, wanted: Wanted) -> "Figure":
         best.mag + zero,
         best.mag_err,
         left_out=~best.kept,
+        met=found.met,
+        because=found.met & best.accepted & ~best.kept,
         band=(found.low_mag + zero, found.high_mag + zero) if found.n_curves > 1 else None,
         band_label=f"spread of the {found.n_curves} best",
         number=best.number,

@@ -2,12 +2,14 @@
 
 import shlex
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from photdb.errors import PhotdbError
+from photdb.plots.encounters import frames_met
+from photdb.stages.terms import term_values
 from photdb.store.arrays import columns
 from photdb.store.project import Project
 from photdb.viewers.best_curve import BestCurve, read_best_curve
@@ -25,6 +27,7 @@ class LightCurve:
     low_mag: Floats  # NaN where fewer than two curves have a point
     high_mag: Floats
     n_curves: int
+    met: NDArray[np.bool_]  # an encounter of the target is expected in the best curve's aperture
 
 
 def light_curve(project: Project, target: str, *, time: str = "jd") -> LightCurve:
@@ -46,6 +49,8 @@ def light_curve(project: Project, target: str, *, time: str = "jd") -> LightCurv
     best = read_best_curve(project, target)
     if best is None:
         raise PhotdbError(f"{target} has no light curve yet: run `photdb solve`")
+    if best.detrended is not None:
+        best = replace(best, mag=_detrended(project, best))
     jd = best.jd_utc_mid if time == "jd" else _times_elsewhere(project, best, time)
     rank, number, mag = columns(
         project.connection, "SELECT rank, frame, mag FROM light_curve WHERE target = ? ORDER BY rank", "iif", (target,)
@@ -61,7 +66,8 @@ def light_curve(project: Project, target: str, *, time: str = "jd") -> LightCurv
         several = np.isfinite(curves).sum(axis=0) > 1
         low = np.where(several, np.nanmin(curves, axis=0), np.nan)
         high = np.where(several, np.nanmax(curves, axis=0), np.nan)
-    return LightCurve(best, jd, low, high, n_curves)
+    (met,) = frames_met(project, target, best.frame_id, [best.aperture.id])
+    return LightCurve(best, jd, low, high, n_curves, met)
 
 
 def _times_elsewhere(project: Project, best: BestCurve, time: str) -> Floats:
@@ -83,3 +89,38 @@ def _times_elsewhere(project: Project, best: BestCurve, time: str) -> Floats:
         raise PhotdbError(f"HJD and BJD of {named(best.target)} are not computed yet: run `photdb times`")
     of = dict(zip(number.tolist(), (hjd if time == "hjd" else bjd).tolist(), strict=True))
     return np.array([of.get(n, np.nan) for n in best.number.tolist()])
+
+
+def _detrended(project: Project, best: BestCurve) -> Floats:
+    """Give the magnitudes (n_frames,) of a curve with what was left out of it, the same terms taken out of both.
+
+    A term takes out its amplitude times its own value against the range of that, less a constant, which the points
+    tell. In frames in which a value is not known, and where an offset is if no points on both sides are in the same
+    stretch, the magnitude is NaN.
+    """
+    terms = columns(
+        project.connection,
+        "SELECT term, kind, amplitude_mag, span FROM fitted_term WHERE target = ? AND rank = 1",
+        "ssff",
+        (best.target,),
+    )
+    total, begins, steps = np.zeros(best.mag.size), [], []
+    for name, kind, amplitude, span in zip(*terms, strict=True):
+        if kind == "offset":  # its name says the frame where the stretch begins
+            begins.append(int(np.flatnonzero(best.number == int(name.rpartition(" ")[2]))[0]))
+            steps.append(amplitude)
+        else:
+            (value,) = term_values(project, best.target_id, [name], frame_id=best.frame_id, jd_utc_mid=best.jd_utc_mid)
+            total = total + amplitude / span * (value - np.nanmean(value))
+    if begins:
+        order = np.argsort(begins)
+        stretch = np.searchsorted(np.array(begins)[order], np.arange(total.size), side="right")
+        total = total + np.r_[0.0, np.array(steps)[order]][stretch]
+        points = np.flatnonzero(best.kept)
+        after = np.searchsorted(points, np.arange(total.size))
+        inside = (after > 0) & (after < points.size)
+        inside[inside] = stretch[points[after[inside] - 1]] == stretch[points[after[inside]]]
+        total = np.where(inside, total, np.nan)
+    rest = best.measured_mag - total
+    constant = np.nanmedian((rest - best.mag)[best.kept])
+    return np.where(best.kept, best.mag, rest - constant)

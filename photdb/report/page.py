@@ -6,14 +6,16 @@ from photdb import __version__
 from photdb.errors import PhotdbError
 from photdb.plots.figures import Wanted, figure_of
 from photdb.report import tables
+from photdb.report.encounters import encounters
 from photdb.report.markup import CSS, block, figure, text
+from photdb.report.noise import noise_ratios, noises
 from photdb.store.project import Project
 from photdb.viewers.style import NARROW
 
 #: The plots below the light curves, with what is to be seen in them.
 _PLOTS: Final = {
-    "field": "The frame with all sources and tracks; below, each source with its smallest and largest aperture and its"
-    " sky ring to scale.",
+    "field": "The frame with all sources and tracks, and on these the stars whose light is met, and hot pixels; below,"
+    " each source with its smallest and largest aperture and its sky ring to scale.",
     "qc": "Each frame's levels, uniformity of the sky, background, width and number of the stars. Grey and hollow: left"
     " out. Dashed: the rules.",
     "shifts": "Where each frame lies against the reference frame.",
@@ -25,10 +27,12 @@ _PLOTS: Final = {
 }
 #: Those of each target.
 _OF_TARGET: Final = {
-    "lightcurve": "The quietest light curve with its errors; the band is the spread of all that were kept."
-    " Below, check stars against the same references. The time is JD (UTC, mid-exposure, on Earth).",
+    "lightcurve": "The quietest light curve with its errors; the band is the spread of all that were kept. Along the"
+    " bottom: frames in which the target meets a star, a hot pixel, a cosmic ray or an edge; points left out there are"
+    " diamonds. Below, check stars against the same references. The time is JD (UTC,"
+    " mid-exposure, on Earth).",
     "apertures": "The same in every aperture, and the differences from the middle one: where they part, there is light"
-    " of other stars.",
+    " of other stars. Hollow: left out for it.",
     "search": "The least noise that can be had with each number of references in each aperture.",
 }
 #: With more targets than this each has its light curve alone: a page is to be sent by mail.
@@ -65,7 +69,8 @@ def report(project: Project, script: str) -> str:
         ),
         ("night", "The night in plots", _figures(project, _PLOTS, Wanted(width=NARROW, named=False))),
         ("left-out", "What was left out, and why", tables.left_out(project)),
-        ("sources", "Sources", tables.sources(project) + tables.noises(project)),
+        ("encounters", "Encounters", encounters(project)),
+        ("sources", "Sources", tables.sources(project) + noises(project) + noise_ratios(project)),
         ("parameters", "Parameters", tables.parameters(project)),
         ("versions", "Versions", tables.versions(project)),
         (

@@ -271,27 +271,6 @@ def parameters(project: Project) -> str:
     )
 
 
-def noises(project: Project) -> str:
-    """Set the noise of each source, as measured, beside what is foretold, in the aperture of the best curve."""
-    apertures = read_apertures(project.connection)
-    if not apertures:
-        return ""
-    aperture = apertures[aperture_place(project, apertures, None, None)]
-    lines = [
-        (label, n, *map(mmag, of), None if ratio is None else f"{ratio:.2f}")
-        for label, n, *of, ratio in rows(
-            project,
-            "SELECT source, n_frames, noise_mag, noise_mag_err, ccd_mag, scintillation_mag, expected_mag, ratio"
-            " FROM noise_ratio JOIN source s ON s.label = source AND s.removed_at IS NULL WHERE aperture_id = ?"
-            " ORDER BY s.id",
-            aperture.id,
-        )
-    ]
-    headings = ("name", "frames", "noise mmag", "±", "CCD mmag", "scintillation mmag", "foretold mmag", "ratio")
-    caption = f"Noise against the mean of the references, measured and foretold, in aperture {aperture} px."
-    return table(headings, lines, caption=caption) if lines else ""
-
-
 def _times(project: Project) -> str:
     """Say what heliocentric and barycentric times rest on."""
     lines = [

@@ -59,7 +59,7 @@ def asked(project: Project, series: Series, source_id: int, params: dict[str, An
     names, offset = tuple(params["detrend"]), params["offset"]
     if not names and offset is None:
         return None
-    values = _read(project, series, source_id, names)
+    values = term_values(project, source_id, names, frame_id=series.frame_id, jd_utc_mid=series.jd_utc_mid)
     stretch = _stretches(project, series, offset)
     begins = np.flatnonzero(np.r_[True, np.diff(stretch) > 0])
     baseline = None
@@ -105,8 +105,10 @@ def unknown_note(found: Asked, frames: Bools) -> str | None:
     return f"{' and '.join(what)} not known in {count(int(lost.sum()), 'frame')}, left out of detrended curves"
 
 
-def _read(project: Project, series: Series, source_id: int, names: Sequence[str]) -> Floats:
-    """Read values (q, n_frames) by the frames' ids."""
+def term_values(
+    project: Project, source_id: int, names: Sequence[str], *, frame_id: NDArray[np.int64], jd_utc_mid: Floats
+) -> Floats:
+    """Read what curves of a source can be detrended by (`DETREND`), in frames (n,): values (q, n); NaN: not known."""
     sql = {
         "airmass": "SELECT id, airmass FROM frame",
         "fwhm": "SELECT frame_id, fwhm_px FROM frame_quality",
@@ -117,12 +119,12 @@ def _read(project: Project, series: Series, source_id: int, names: Sequence[str]
     rows = []
     for name in names:
         if name == "time":
-            rows.append(series.jd_utc_mid)
+            rows.append(jd_utc_mid)
             continue
-        frame_id, value = columns(project.connection, sql[name], "if")
-        of = dict(zip(frame_id.tolist(), value.tolist(), strict=True))
-        rows.append(np.array([of.get(id_, np.nan) for id_ in series.frame_id.tolist()]))
-    return np.array(rows).reshape(len(names), series.frame_id.size)
+        known, value = columns(project.connection, sql[name], "if")
+        of = dict(zip(known.tolist(), value.tolist(), strict=True))
+        rows.append(np.array([of.get(id_, np.nan) for id_ in frame_id.tolist()]))
+    return np.array(rows).reshape(len(names), frame_id.size)
 
 
 def _stretches(project: Project, series: Series, offset: str | None) -> NDArray[np.int64]:

@@ -1,17 +1,22 @@
 """Plot `apertures`: a target's curve in every aperture. Where they part, there is light of others, or fog, or drift."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from photdb.viewers.style import (
+    FAINT,
+    LEFT_OUT_THERE,
     WIDE,
+    Bools,
     Floats,
     Ints,
     brightness_limits,
     dress,
+    encounters,
     frames_below,
+    marker_size,
     nth,
     panels,
     points,
@@ -34,6 +39,8 @@ class ApertureCurves:
     number: Ints  # (n,)
     jd_utc_mid: Floats  # (n,)
     mag: Floats  # (P, n) about its median; NaN where the target or a reference is missing
+    met: Bools | None = None  # (n,) an encounter is expected in some aperture
+    left_out_mag: Floats | None = None  # (P, n) as `mag`, where a point was left out because of one; NaN elsewhere
 
     @property
     def middle(self) -> int:
@@ -48,6 +55,7 @@ def draw_apertures(axes: "Axes", curves: ApertureCurves) -> "list[Line2D]":
     for i, (name, mag) in enumerate(zip(curves.names, curves.mag, strict=True)):
         lines.append(points(axes, curves.number, mag, label=name, **nth(i)))
     brightness_limits(axes, curves.mag)
+    _mark(axes, curves, curves.left_out_mag)
     dress(axes, ylabel="differential magnitude\nabout its median")
     return lines
 
@@ -62,9 +70,34 @@ def draw_aperture_differences(axes: "Axes", curves: ApertureCurves) -> "list[Lin
         else:
             lines.append(points(axes, curves.number, mag, **nth(i)))
     brightness_limits(axes, difference)
+    _mark(axes, curves, _differences_left_out(curves))
     name = curves.names[curves.middle] if curves.names else ""
     dress(axes, ylabel=f"minus the curve\nof {name}, mmag")
     return lines
+
+
+def _differences_left_out(curves: ApertureCurves) -> Floats | None:
+    """Give what was left out minus the middle curve, mmag: that as measured, too, where it was left out as well."""
+    if curves.left_out_mag is None:
+        return None
+    kept, left_out = curves.mag[curves.middle], curves.left_out_mag[curves.middle]
+    difference: Floats = 1000.0 * (curves.left_out_mag - np.where(np.isfinite(kept), kept, left_out))
+    difference[curves.middle] = np.nan
+    return difference
+
+
+def _mark(axes: "Axes", curves: ApertureCurves, left_out: Floats | None) -> None:
+    """Mark where encounters are expected, and what was left out because of them, as far as it fits."""
+    if curves.met is not None:
+        encounters(axes, curves.number, curves.met)
+    if left_out is None:
+        return
+    hollow: dict[str, Any] = {"ls": "none", "mfc": "none", "mew": 0.6, "zorder": 1.5}
+    for i, mag in enumerate(left_out):
+        look = nth(i)
+        size = max(marker_size(mag.size), 2.4)
+        axes.plot(curves.number, mag, marker=look["marker"], mec=look["color"], ms=size, label="_", **hollow)
+    axes.plot([], [], marker="o", mec=FAINT, ms=2.4, label=LEFT_OUT_THERE, **hollow)
 
 
 def apertures_figure(curves: ApertureCurves, *, title: str = "", width: float = WIDE) -> "Figure":

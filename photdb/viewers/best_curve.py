@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 class BestCurve:
     """The solution of rank 1, applied to all frames in time order; arrays of shape (n_frames,).
 
-    Where terms were fitted and taken out, what was left out is not shown: the terms are known for points alone.
+    Points are those that were kept, whatever was corrected in them or taken out; what was left out is as measured.
     """
 
     target: str
@@ -31,10 +31,14 @@ class BestCurve:
     aperture: Aperture
     noise_mag: float
     noise_mag_err: float
+    target_id: int
+    frame_id: NDArray[np.int64]
     number: NDArray[np.int64]
     path: list[str]
     jd_utc_mid: Floats
-    mag: Floats  # NaN where a flux is missing or not positive
+    accepted: NDArray[np.bool_]  # the frame; else no source has a point in it
+    mag: Floats  # NaN where a flux is missing or not positive; left out of a detrended curve: everywhere but at points
+    measured_mag: Floats  # the same of the fluxes as they were measured, with nothing taken out, in all frames
     mag_err: Floats
     kept: NDArray[np.bool_]  # a point of the solution; elsewhere the frame was rejected, or a flux flagged
     detrended: str | None  # what was fitted and taken out
@@ -78,8 +82,8 @@ def read_best_curve(project: Project, target: str) -> BestCurve | None:
         "isf",
         (best.id,),
     )
-    points, kept_mag = columns(
-        connection, "SELECT frame_id, mag FROM solution_point WHERE solution_id = ?", "if", (best.id,)
+    points, kept_mag, kept_err = columns(
+        connection, "SELECT frame_id, mag, mag_err FROM solution_point WHERE solution_id = ?", "iff", (best.id,)
     )
     frames = read_frames(connection)
     flux, flux_err = (
@@ -93,9 +97,9 @@ def read_best_curve(project: Project, target: str) -> BestCurve | None:
         )
     )
     mag, err = instrumental_magnitude(flux), magnitude_error(flux, flux_err)
-    curve = differential_magnitude(mag[0], mag[1:], weights)
-    if best.detrended is not None:
-        curve = _at_frames(frames, points, kept_mag)
+    measured = differential_magnitude(mag[0], mag[1:], weights)
+    kept = np.isin(frames.id, points)
+    left_out = measured if best.detrended is None else np.full(kept.shape, np.nan)
     return BestCurve(
         target,
         list(label),
@@ -103,12 +107,16 @@ def read_best_curve(project: Project, target: str) -> BestCurve | None:
         aperture,
         best.noise_mag,
         best.noise_mag_err,
+        best.target_id,
+        frames.id,
         frames.number,
         frames.path,
         frames.jd_utc_mid,
-        curve,
-        differential_error(err[0], err[1:], weights),
-        np.isin(frames.id, points),
+        frames.accepted,
+        np.where(kept, _at_frames(frames, points, kept_mag), left_out),
+        measured,
+        np.where(kept, _at_frames(frames, points, kept_err), differential_error(err[0], err[1:], weights)),
+        kept,
         best.detrended,
         best.zero_mag,
         best.zero_mag_err,

@@ -10,8 +10,11 @@ from photdb.viewers.style import (
     BLUE,
     COLOURS,
     FAINT,
+    LEFT_OUT,
+    LEFT_OUT_THERE,
     MARKERS,
     ORANGE,
+    PURPLE,
     VERMILLION,
     WIDE,
     Bools,
@@ -19,6 +22,7 @@ from photdb.viewers.style import (
     along,
     brightness_limits,
     dress,
+    encounters,
     legend,
     marker_size,
     panels,
@@ -47,6 +51,8 @@ def draw_light_curve(
     mag_err: ArrayLike | None = None,
     *,
     left_out: ArrayLike | None = None,
+    met: ArrayLike | None = None,
+    because: ArrayLike | None = None,
     band: tuple[ArrayLike, ArrayLike] | None = None,
     band_label: str = "",
     number: ArrayLike | None = None,
@@ -63,6 +69,10 @@ def draw_light_curve(
         drawn.
     left_out : array_like of bool, shape (n,)
         Points that were rejected: drawn faint as far as they fit, the axes are made for the others.
+    met : array_like of bool, shape (n,)
+        Frames in which an encounter is expected: marked by a band along the bottom.
+    because : array_like of bool, shape (n,)
+        Points that were left out because of one: of their own look.
     band : (array_like, array_like), shapes (n,)
         Least and largest magnitude of what else is to be compared with the curve; NaN: none there.
     band_label : str
@@ -87,7 +97,9 @@ def draw_light_curve(
                     t[part], low[part], high[part], color=ORANGE, alpha=0.55, lw=0, zorder=1, label=band_label
                 )
                 band_label = "_"
-    container = _points(axes, t, m, err, faint)
+    container = _points(axes, t, m, err, faint, because)
+    if met is not None:
+        encounters(axes, t, met)
     dress(axes, ylabel=mag_label)
     _time_and_frames(axes, axes, jd, number, time)
     return container
@@ -104,6 +116,8 @@ def light_curve_figure(
     mag_err: ArrayLike | None = None,
     *,
     left_out: ArrayLike | None = None,
+    met: ArrayLike | None = None,
+    because: ArrayLike | None = None,
     band: tuple[ArrayLike, ArrayLike] | None = None,
     band_label: str = "",
     number: ArrayLike | None = None,
@@ -119,7 +133,7 @@ def light_curve_figure(
 
     Parameters
     ----------
-    jd, mag, mag_err, left_out, band, band_label, number, mag_label, time
+    jd, mag, mag_err, left_out, met, because, band, band_label, number, mag_label, time
         As for `draw_light_curve`.
     model : array_like, shape (n,)
         What the curve is compared with: magnitudes at the same times, on the same zero point.
@@ -138,14 +152,26 @@ def light_curve_figure(
     figure, axes = panels([3.3 if model is None else 3.2, *[1.3] * ((model is not None) + bool(checks))], width=width)
     upper, bottom = axes[0], axes[-1]
     draw_light_curve(
-        upper, jd, mag, mag_err, left_out=left_out, band=band, band_label=band_label, mag_label=mag_label, time=time
+        upper,
+        jd,
+        mag,
+        mag_err,
+        left_out=left_out,
+        met=met,
+        because=because,
+        band=band,
+        band_label=band_label,
+        mag_label=mag_label,
+        time=time,
     )
     upper.set_title(title, fontsize=11, loc="left")
     if model is not None:
         t, m, err, faint = _columns(jd, mag, mag_err, left_out)
         t, line = t - first_day(t), np.asarray(model, float)
         upper.plot(t, line, color=VERMILLION, lw=1.4, zorder=1, label=model_label)
-        _points(axes[1], t, 1000.0 * (m - line), None if err is None else 1000.0 * err, faint)
+        _points(axes[1], t, 1000.0 * (m - line), None if err is None else 1000.0 * err, faint, because)
+        if met is not None:
+            encounters(axes[1], t, met)
         axes[1].axhline(0.0, color=VERMILLION, lw=1.4, zorder=1)
         dress(axes[1], ylabel="residual, mmag")
     if checks:
@@ -199,7 +225,9 @@ def _columns(
     return t, m, err, np.zeros(m.shape, bool) if left_out is None else np.asarray(left_out, bool)
 
 
-def _points(axes: "Axes", t: Floats, m: Floats, err: Floats | None, faint: Bools) -> "ErrorbarContainer":
+def _points(
+    axes: "Axes", t: Floats, m: Floats, err: Floats | None, faint: Bools, because: ArrayLike | None
+) -> "ErrorbarContainer":
     """Draw points with their errors, and faint ones, on an inverted axis made for the former."""
     drawn = np.isfinite(t) & np.isfinite(m)
     shown, faint = drawn & ~faint, drawn & faint
@@ -219,10 +247,12 @@ def _points(axes: "Axes", t: Floats, m: Floats, err: Floats | None, faint: Bools
     for bars in container.lines[2]:
         bars.set_alpha(0.5)  # what lies behind them counts too
     brightness_limits(axes, m[shown], reach=0.0 if err is None or not shown.any() else float(np.nanmedian(err[shown])))
-    if faint.any():
-        axes.plot(
-            t[faint], m[faint], "o", ms=max(size, 2.4), mfc="none", mec=FAINT, mew=0.8, zorder=1.5, label="left out"
-        )
+    there = np.zeros(t.shape, bool) if because is None else np.asarray(because, bool)
+    looks = {LEFT_OUT: (faint & ~there, "o", FAINT), LEFT_OUT_THERE: (faint & there, "D", PURPLE)}
+    for label, (those, marker, colour) in looks.items():
+        if those.any():
+            look: dict[str, Any] = {"mfc": "none", "mec": colour, "mew": 0.8, "ms": max(size, 2.4), "zorder": 1.5}
+            axes.plot(t[those], m[those], marker, label=label, **look)
     return container
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from photdb.viewers.style import ROLE_COLOUR, ROLE_MARKER, WIDE, Floats, dress, plain
+from photdb.viewers.style import BLUE, GRID, ROLE_COLOUR, ROLE_MARKER, WIDE, Floats, dress, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,6 +43,8 @@ class Field:
     sources: list[FieldSource]
     radii_px: list[float]  # of the apertures
     annulus_px: tuple[float, float] | None
+    met_stars_px: Floats | None = None  # (k, 2) stars whose light asteroids meet
+    met_hot_px: Floats | None = None  # (k, 2) where targets meet hot pixels, among the stars
 
 
 def stretched(pixels: NDArray[Any]) -> NDArray[np.float32]:
@@ -107,9 +109,23 @@ def draw_field(axes: "Axes", field: Field) -> None:
             weight="bold",
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.65, "pad": 0.6},
         )
+    _draw_met(axes, field)
     dress(axes, ylabel="y, px")
     axes.grid(visible=False)
     axes.set(xlabel="x, px", xlim=(-0.5, width - 0.5), ylim=(-0.5, height - 0.5))
+
+
+def _draw_met(axes: "Axes", field: Field) -> None:
+    """Mark stars and hot pixels on the tracks, with a legend."""
+    looks = {"star passed": (field.met_stars_px, "o", 7.0), "hot pixel met": (field.met_hot_px, "x", 5.0)}
+    shown = False
+    for label, (places, marker, size) in looks.items():
+        if places is not None and len(places):
+            label = f"{label} ({len(places)})"
+            axes.plot(*places.T, ls="none", marker=marker, mfc="none", mec=BLUE, ms=size, mew=1.3, label=label)
+            shown = True
+    if shown:
+        axes.legend(fontsize=8, loc="best", framealpha=0.85, edgecolor=GRID, handletextpad=0.4)
 
 
 def _reduced(pixels: NDArray[Any], k: int) -> NDArray[Any]:

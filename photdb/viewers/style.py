@@ -40,6 +40,11 @@ NARROW: Final = 5.2
 _LONGEST: Final = 32
 #: Of more curves, so many are in a legend.
 _MOST_NAMED: Final = 24
+#: What stands at the end of a legend.
+ENCOUNTER: Final = "encounter expected"
+LEFT_OUT: Final = "left out"
+LEFT_OUT_THERE: Final = "left out in an encounter"
+_LAST: Final = {ENCOUNTER: 1, LEFT_OUT: 2, LEFT_OUT_THERE: 3}
 _JD_OF_1970: Final = 2440587.5
 
 
@@ -99,7 +104,7 @@ def legend(axes: "Axes", *, columns: int = 1) -> None:
     """Put a legend of small print where it covers least."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
-        order = sorted(range(len(labels)), key=lambda i: (labels[i] == "left out", labels[i] != "measured"))
+        order = sorted(range(len(labels)), key=lambda i: (_LAST.get(labels[i], 0), labels[i] != "measured"))
         axes.legend(
             handles=[handles[i] for i in order],
             labels=[labels[i] for i in order],
@@ -109,9 +114,25 @@ def legend(axes: "Axes", *, columns: int = 1) -> None:
             markerscale=2.0 if any(line.get_markersize() < 2.0 for line in axes.lines) else 1.0,
             framealpha=0.85,
             edgecolor=GRID,
+            borderaxespad=1.0 if ENCOUNTER in labels else 0.5,  # above its band
             handletextpad=0.4,
             columnspacing=1.0,
         )
+
+
+def encounters(axes: "Axes", x: ArrayLike, met: ArrayLike) -> None:
+    """Mark points (n,), in the order of x, in which an encounter is expected: by a band along the bottom."""
+    at, there = np.asarray(x, float), np.asarray(met, bool)
+    known = np.isfinite(at)
+    at, there = at[known], there[known]
+    if not there.any():
+        return
+    half = 0.5 * float(np.median(np.diff(at))) if at.size > 1 else 0.5
+    edge = np.flatnonzero(np.diff(np.r_[False, there, False]))
+    spans = [(at[a] - half, at[b - 1] - at[a] + 2.0 * half) for a, b in zip(edge[::2], edge[1::2], strict=True)]
+    axes.broken_barh(
+        spans, (0.0, 0.022), transform=axes.get_xaxis_transform(), color=PURPLE, lw=0, zorder=1.2, label=ENCOUNTER
+    )
 
 
 def marker_size(n: int) -> float:

@@ -68,13 +68,16 @@ def test_it_does_what_an_observer_does(done: tuple[Path, str]) -> None:
     _, output = done
     typed = re.findall(r"^\$ photdb (\w+)", output, re.MULTILINE)
     order = [name for i, name in enumerate(typed) if i == 0 or typed[i - 1] != name]
-    assert order == ["init", "qc", "shifts", "select", "measure", "reject", "check", "reject", "check", "solve"] + [
+    assert order == ["init", "qc", "shifts", "select", "measure", "reject", "suggest", "check", "solve"] + [
         "status",
         "export",
     ]
-    assert re.search(r"^\$ photdb reject source R3 --reason 'drifts", output, re.MULTILINE)
-    # The asteroid meets reference 1 in frames 9 and 10 of 40.
-    assert re.search(r"^\$ photdb reject frames 9-10 .*--source Ganymed", output, re.MULTILINE)
+    assert re.search(r"^    photdb reject source R3 --reason 'drifts", output, re.MULTILINE)
+    # The asteroid meets reference 1 in frames 9 and 10 of 40, and both are left out for either.
+    assert re.search(r"^    photdb reject frames .*\b9-10\b.* --source Ganymed --reason", output, re.MULTILINE)
+    assert re.search(r"^    photdb reject frames 9-10 --source R1 --reason", output, re.MULTILINE)
+    # Nothing is left for `check` to advise.
+    assert "photdb reject" not in output[output.index("$ photdb check") :]
     assert "Everything is up to date." in output
 
 
