@@ -11,6 +11,8 @@ photdb init "$frames"
 # A 12-bit camera. The header has no gain, which `check` estimates from the frames; its times are local, with their
 # offset, which photdb turns into UTC.
 photdb set --saturation 3900
+# The telescope, for the scintillation that its errors hold: six inches, at 1268 m.
+photdb set --aperture-diameter 0.152 --site -110.88 31.68 1268
 photdb qc
 photdb shifts --max-residual 0.5
 
@@ -24,7 +26,8 @@ photdb select reference \
 # Where it is in the sky, for barycentric times (the headers have the pointing only, 0.2° away)
 photdb times HAT-P-32 --radec 02:04:10.28 +46:41:16.2
 
-photdb measure --radii 2:7:0.5 --annulus 10 16
+# The detector has many hot pixels, over which the field drifts: what they put into an aperture is taken out.
+photdb measure --radii 2:7:0.5 --annulus 10 16 --hits mend
 photdb check --aperture 4,10,16
 photdb solve --weighting all
 photdb export "$folder/export"
