@@ -121,7 +121,7 @@ def measure_command(
         flagged = project.connection.exec_driver_sql(
             "SELECT source, g.name, count(*) AS n FROM instrumental i JOIN flag g ON i.flags & g.bit"  # noqa: S608
             " JOIN frame_status f ON f.number = i.frame AND f.accepted"
-            f" WHERE i.aperture_id = ? AND g.name NOT IN ({_CORRECTED}) GROUP BY source, g.name"
+            f" WHERE i.aperture_id = ? AND i.flags <> 0 AND g.name NOT IN ({_CORRECTED}) GROUP BY source, g.name"
             " ORDER BY source, n DESC",
             (in_force[0].id if in_force else None,),
         ).all()

@@ -102,7 +102,10 @@ def test_hits_are_mended_flagged_or_left_out(hit: tuple[Truth, Path]) -> None:
     truth, path = hit
     radius = [r for (r,) in sqlite3.connect(path).execute("SELECT radius_px FROM aperture ORDER BY 1")][7]
     before = {label: fluxes(path, "flux", label, radius) for label in truth.labels}
-    photdb(path, "measure", "--hits", "mend")
+    said = photdb(path, "measure", "--hits", "mend").splitlines()
+    for label in truth.labels:
+        assert sum(line.startswith(f"{label}: MENDED in ") for line in said) <= 1, "said of all apertures, once"
+    assert any(": MENDED in " in line for line in said)
     n_mended, off, off_raw = 0, [], []
     for label in truth.labels:
         mended = fluxes(path, "correction", label, radius)
