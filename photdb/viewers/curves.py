@@ -1,7 +1,7 @@
 """Light curves: magnitudes against time, with what was left out, a band of others, a model and its residuals."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.container import ErrorbarContainer
     from matplotlib.figure import Figure
+
+#: A legend of more than this is put below the figure: it would cover the curve.
+_MOST_INSIDE: Final = 3
 
 
 def draw_light_curve(
@@ -160,7 +163,10 @@ def light_curve_figure(
         dress(axes[1], ylabel="residual, mmag")
     if checks:
         _draw_checks(bottom, np.asarray(jd_utc_mid, float), checks)
-    if len(upper.get_legend_handles_labels()[0]) > 1:
+    n_named = len(upper.get_legend_handles_labels()[0])
+    if n_named > _MOST_INSIDE:
+        legend(upper, columns=n_named if width >= WIDE else 3, below=figure)
+    elif n_named > 1:
         legend(upper, columns=3)
     _time_and_frames(upper, bottom, jd_utc_mid, number)
     for middle in axes[1:-1]:
