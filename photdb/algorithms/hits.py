@@ -72,57 +72,77 @@ def expected_stamps(
     radius = np.hypot(grid_x - x[:, None, None], grid_y - y[:, None, None]) / fwhm_px[:, None, None]
     radius = np.where(np.isfinite(radius), radius, 1e3)
     above = stamps - sky_adu[:, None, None]
-    core = radius < _CORE_FWHM
-    weight = np.where(core, np.exp(-4.0 * np.log(2.0) * radius**2), 0.0)
-    bins = np.minimum(np.rint(radius / _STEP_FWHM).astype(np.intp), 200)
+    steps = radius / _STEP_FWHM
+    bins = np.minimum(np.rint(steps), 200).astype(np.int16)  # of these numpy sorts many at once
+    # The core lies within a few pixels of the middle of all stamps: the rest is left out of what is sorted there.
+    near = (radius < _CORE_FWHM).any(axis=0)
+    radius_near, above_near = radius[:, near], above[:, near]
+    core = radius_near < _CORE_FWHM
+    weight = np.where(core, np.exp(-4.0 * np.log(2.0) * radius_near**2), 0.0)
     profile = np.exp(-4.0 * np.log(2.0) * (_STEP_FWHM * np.arange(201)) ** 2)
     for _ in range(3):
-        shape = np.interp(radius / _STEP_FWHM, np.arange(201), profile)
-        light = np.array(
-            [_weighted_median(a[c] / s[c], w[c]) for a, s, c, w in zip(above, shape, core, weight, strict=True)]
-        )
+        shape = _interpolated(steps, profile)
+        of_profile = np.divide(above_near, shape[:, near], out=np.full(core.shape, np.nan), where=core)
+        light = _weighted_medians(of_profile, weight)
         light = np.where(light > 0, light, np.nan)
         good = usable & np.isfinite(light)
         if good.sum() < _FEWEST:
             return np.full(stamps.shape, np.nan), np.full(stamps.shape, np.nan)
-        profile = _by_bin(bins[good], (above[good] / light[good, None, None]) - shape[good], profile)[0]
-    shape = np.interp(radius / _STEP_FWHM, np.arange(201), profile)
+        profile = profile + _medians(*_by_bin(bins[good], (above[good] / light[good, None, None]) - shape[good]))
+    shape = _interpolated(steps, profile)
     rest = above[good] / light[good, None, None] - shape[good]
-    _, spread = _by_bin(bins[good], rest, np.zeros(201))
-    slope = np.interp(radius / _STEP_FWHM, np.arange(201), np.abs(np.gradient(profile, _STEP_FWHM)))
+    spread = _scatters(*_by_bin(bins[good], rest))
+    slope = _interpolated(steps, np.abs(np.gradient(profile, _STEP_FWHM)))
     known = np.hypot(_UNSURE * shape, _UNSURE_PX * slope / fwhm_px[:, None, None])
-    spread_there = np.interp(radius / _STEP_FWHM, np.arange(201), spread)
+    spread_there = _interpolated(steps, spread)
     scatter = light[:, None, None] * np.maximum(spread_there, known)
     return sky_adu[:, None, None] + light[:, None, None] * shape, scatter
 
 
-def _weighted_median(values: Floats, weights: Floats) -> float:
+def _interpolated(steps: Floats, values: Floats) -> Floats:
+    """Interpolate values (201,) that are given at whole steps; beyond the last it stays."""
+    within = np.minimum(steps, 200.0)
+    below = np.minimum(within.astype(np.intp), 199)
+    slope = np.diff(values)
+    out: Floats = slope[below] * (within - below) + values[below]
+    return out
+
+
+def _weighted_medians(values: Floats, weights: Floats) -> Floats:
+    """Give the weighted median of each row (n, m), of what has a weight and is finite; NaN where nothing is."""
+    known = np.isfinite(values) & (weights > 0)
+    values, weights = np.where(known, values, np.inf), np.where(known, weights, 0.0)
+    order = np.argsort(values, axis=1)
+    total = np.cumsum(np.take_along_axis(weights, order, axis=1), axis=1)
+    at = (total < 0.5 * total[:, -1:]).sum(axis=1)
+    last = np.maximum(known.sum(axis=1) - 1, 0)
+    median = np.take_along_axis(values, order, axis=1)[np.arange(len(values)), np.minimum(at, last)]
+    return np.where(known.any(axis=1), median, np.nan)
+
+
+def _by_bin(bins: NDArray[np.int16], values: Floats) -> tuple[Floats, NDArray[np.intp]]:
+    """Sort what is finite by its bin; gives where each of the 201 bins begins, too, and where the last ends."""
     known = np.isfinite(values)
-    if not known.any():
-        return np.nan
-    values, weights = values[known], weights[known]
-    order = np.argsort(values)
-    total = np.cumsum(weights[order])
-    return float(values[order][min(int(np.searchsorted(total, 0.5 * total[-1])), values.size - 1)])
-
-
-def _by_bin(bins: NDArray[np.intp], rest: Floats, profile: Floats) -> tuple[Floats, Floats]:
-    """Give the profile with the median of what is left in each bin added, and the robust scatter in each."""
-    known = np.isfinite(rest)
-    bin_, value = bins[known], rest[known]
+    bin_, value = bins[known], values[known]
     order = np.argsort(bin_, kind="stable")
-    bin_, value = bin_[order], value[order]
-    edges = np.searchsorted(bin_, np.arange(202))
-    middle, spread = np.zeros(201), np.full(201, np.nan)
-    for i in range(201):
-        here = value[edges[i] : edges[i + 1]]
-        if here.size >= _FEWEST:
-            middle[i] = np.median(here)
-            spread[i] = 1.4826 * np.median(np.abs(here - middle[i]))
+    return value[order], np.searchsorted(bin_[order], np.arange(202))
+
+
+def _medians(values: Floats, edges: NDArray[np.intp]) -> Floats:
+    """Give the median of each bin (201,); 0 for few values."""
+    middle = np.zeros(201)
+    for i in np.flatnonzero(np.diff(edges) >= _FEWEST):
+        middle[i] = np.median(values[edges[i] : edges[i + 1]])
+    return middle
+
+
+def _scatters(values: Floats, edges: NDArray[np.intp]) -> Floats:
+    """Give the robust scatter of each bin (201,); where it has few values, as bins beside it have it."""
+    middle, spread = _medians(values, edges), np.full(201, np.nan)
+    for i in np.flatnonzero(np.diff(edges) >= _FEWEST):
+        spread[i] = 1.4826 * np.median(np.abs(values[edges[i] : edges[i + 1]] - middle[i]))
     some = np.isfinite(spread)
-    if some.any():
-        spread = np.interp(np.arange(201), np.flatnonzero(some), spread[some])
-    return profile + middle, spread
+    return np.interp(np.arange(201), np.flatnonzero(some), spread[some]) if some.any() else spread
 
 
 def find_hits(

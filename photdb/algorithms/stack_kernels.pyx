@@ -4,7 +4,7 @@
 `stack_kernels.pyi` says what each takes and gives; what they mean stands where they are called.
 """
 
-from libc.math cimport NAN, floor
+from libc.math cimport INFINITY, NAN, floor
 
 import numpy as np
 
@@ -28,73 +28,106 @@ def resample(const float[:, ::1] rows, Py_ssize_t first_row, double a, double b,
                 out[i, j] = value * scale
 
 
-cdef inline Py_ssize_t sorted_values(const float[:, :, ::1] stack, Py_ssize_t i, Py_ssize_t j,
-                                     double *values) noexcept nogil:
-    """Put the finite values of a pixel in ascending order; give how many there are."""
-    cdef Py_ssize_t k, m, n = 0
-    cdef double v
-    for k in range(stack.shape[0]):
-        v = stack[k, i, j]
-        if v != v:
-            continue
-        m = n
-        while m > 0 and values[m - 1] > v:
-            values[m] = values[m - 1]
-            m -= 1
-        values[m] = v
-        n += 1
-    return n
+cdef enum:
+    BLOCK = 256  # pixels that are sorted at once
 
 
-cdef inline double middle(const double *values, Py_ssize_t n) noexcept nogil:
-    return 0.5 * (values[(n - 1) // 2] + values[n // 2])
+cdef void sort_pixels(const float[:, :, ::1] stack, Py_ssize_t i, Py_ssize_t j, Py_ssize_t width,
+                      float *values, Py_ssize_t *counts) noexcept nogil:
+    """Sort the values of `width` pixels of row `i` from `j` on, NaN last as infinity; count the others of each.
+
+    All pixels go through the same comparisons, Batcher's odd-even merging network (Knuth, The Art of Computer
+    Programming 3, section 5.2.2, algorithm M), so that processors take several at once.
+    """
+    cdef Py_ssize_t n = stack.shape[0], p = 1, q, first, k, c
+    cdef float v
+    cdef float *low
+    cdef float *high
+    for c in range(width):
+        counts[c] = 0
+    for k in range(n):
+        for c in range(width):
+            v = stack[k, i, j + c]
+            counts[c] += v == v
+            values[k * BLOCK + c] = v if v == v else <float>INFINITY
+    while p < n:
+        q = p
+        while q >= 1:
+            first = q % p
+            while first < n - q:
+                for k in range(first, min(first + q, n - q)):
+                    if k // (2 * p) != (k + q) // (2 * p):
+                        continue
+                    low, high = values + k * BLOCK, values + (k + q) * BLOCK
+                    for c in range(BLOCK):
+                        v = low[c]
+                        low[c] = high[c] if high[c] < v else v
+                        high[c] = v if high[c] < v else high[c]
+                first += 2 * q
+            q //= 2
+        p *= 2
+
+
+cdef inline double value_at(const float *values, Py_ssize_t k) noexcept nogil:
+    return values[k * BLOCK]
 
 
 def clipped_mean(const float[:, :, ::1] stack, Py_ssize_t least, double sigmas):
-    cdef Py_ssize_t i, j, k, n, used, height = stack.shape[1], width = stack.shape[2]
-    cdef double centre, reach, total
+    cdef Py_ssize_t i, j, block, wide, c, k, n, used, height = stack.shape[1], width = stack.shape[2]
+    cdef double centre, reach, total, v
     mean, count = np.empty((height, width), np.float32), np.empty((height, width), np.int16)
     cdef float[:, ::1] mean_ = mean
     cdef short[:, ::1] count_ = count
-    cdef double[::1] buffer = np.empty(stack.shape[0] + 1)
-    cdef double *values = &buffer[0]
+    cdef float[::1] buffer = np.zeros((stack.shape[0] + 1) * BLOCK, np.float32)
+    cdef float *values
+    cdef Py_ssize_t counts[BLOCK]
     with nogil:
         for i in range(height):
-            for j in range(width):
-                n = sorted_values(stack, i, j, values)
-                if n < least:
-                    mean_[i, j], count_[i, j] = NAN, 0
-                    continue
-                centre = middle(values, n)
-                # half the middle 68 %; of few values their whole spread says as much
-                reach = sigmas * 0.5 * (values[n - 1 - <Py_ssize_t>(0.1587 * n)] - values[<Py_ssize_t>(0.1587 * n)])
-                total, used = 0.0, 0
-                for k in range(n):
-                    if centre - reach <= values[k] <= centre + reach:
-                        total += values[k]
-                        used += 1
-                mean_[i, j], count_[i, j] = total / used if used else centre, used
+            for block in range((width + BLOCK - 1) // BLOCK):
+                j = block * BLOCK
+                wide = BLOCK if width - j > BLOCK else width - j
+                sort_pixels(stack, i, j, wide, &buffer[0], counts)
+                for c in range(wide):
+                    n, values = counts[c], &buffer[c]
+                    if n < least:
+                        mean_[i, j + c], count_[i, j + c] = NAN, 0
+                        continue
+                    centre = 0.5 * (value_at(values, (n - 1) // 2) + value_at(values, n // 2))
+                    # half the middle 68 %; of few values their whole spread says as much
+                    k = <Py_ssize_t>(0.1587 * n)
+                    reach = sigmas * 0.5 * (value_at(values, n - 1 - k) - value_at(values, k))
+                    total, used = 0.0, 0
+                    for k in range(n):
+                        v = value_at(values, k)
+                        if centre - reach <= v <= centre + reach:
+                            total += v
+                            used += 1
+                    mean_[i, j + c], count_[i, j + c] = total / used if used else centre, used
     return mean, count
 
 
 def quantiles(const float[:, :, ::1] stack, Py_ssize_t least, const double[::1] parts):
-    cdef Py_ssize_t i, j, k, n, low, height = stack.shape[1], width = stack.shape[2]
-    cdef double place
+    cdef Py_ssize_t i, j, block, wide, c, k, n, low, height = stack.shape[1], width = stack.shape[2]
+    cdef double place, v
     out = np.empty((parts.shape[0], height, width), np.float32)
     cdef float[:, :, ::1] out_ = out
-    cdef double[::1] buffer = np.empty(stack.shape[0] + 1)
-    cdef double *values = &buffer[0]
+    cdef float[::1] buffer = np.zeros((stack.shape[0] + 1) * BLOCK, np.float32)
+    cdef float *values
+    cdef Py_ssize_t counts[BLOCK]
     with nogil:
         for i in range(height):
-            for j in range(width):
-                n = sorted_values(stack, i, j, values)
-                if n:
-                    values[n] = values[n - 1]
-                for k in range(parts.shape[0]):
-                    if n < least:
-                        out_[k, i, j] = NAN
-                        continue
-                    place = parts[k] * (n - 1)
-                    low = <Py_ssize_t>place
-                    out_[k, i, j] = values[low] + (place - low) * (values[low + 1] - values[low])
+            for block in range((width + BLOCK - 1) // BLOCK):
+                j = block * BLOCK
+                wide = BLOCK if width - j > BLOCK else width - j
+                sort_pixels(stack, i, j, wide, &buffer[0], counts)
+                for c in range(wide):
+                    n, values = counts[c], &buffer[c]
+                    for k in range(parts.shape[0]):
+                        if n < least:
+                            out_[k, i, j + c] = NAN
+                            continue
+                        place = parts[k] * (n - 1)
+                        low = <Py_ssize_t>place
+                        v = value_at(values, low)
+                        out_[k, i, j + c] = v + (place - low) * (value_at(values, min(low + 1, n - 1)) - v)
     return out

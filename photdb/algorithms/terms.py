@@ -220,12 +220,14 @@ def signal_left(terms: Terms, t_d: ArrayLike) -> tuple[float, float]:
     wave : float
         Part of the amplitude of a sine of one cycle over the night that is left, on average over its phase.
     dip : float
-        Part of the depth of a dip that is left which takes the middle third of the night, as a transit may.
+        Part of the depth of a dip that is left which takes the middle third of the night, as a transit may; 1 where no
+        frame, or each, lies there.
     """
     t = np.asarray(t_d, dtype=np.float64)
     part = (t - t[0]) / ((t[-1] - t[0]) or 1.0)
     shapes = np.array([np.sin(2.0 * np.pi * part), np.cos(2.0 * np.pi * part), np.abs(part - 0.5) < 1.0 / 6.0])
     shapes = shapes - np.mean(shapes, axis=1, keepdims=True)
     rest = shapes - (shapes @ terms.fit.T) @ terms.basis[:, terms.frames]
-    left = np.sum(shapes * rest, axis=1) / np.sum(np.square(shapes), axis=1)
+    size = np.sum(np.square(shapes), axis=1)
+    left = np.divide(np.sum(shapes * rest, axis=1), size, out=np.ones(3), where=size > 0)
     return float(np.mean(left[:2])), float(left[2])

@@ -245,10 +245,11 @@ def _stamps(
     )
     stamps = np.full((frames.id.size, len(group), 2 * half + 1, 2 * half + 1), np.nan, np.float32)
     there = np.flatnonzero(frames.usable & (x0 > -1e5).any(axis=1))
+    folder = project.frame_folder
     chunks = [there[i : i + _CHUNK] for i in range(0, there.size, _CHUNK)]
     tasks = [
         CutTask(
-            tuple(project.frame_folder / files[int(f)][0] for f in frames.id[chunk]),
+            tuple(folder / files[int(f)][0] for f in frames.id[chunk]),
             tuple((files[int(f)][1], files[int(f)][2]) for f in frames.id[chunk]),
             x0[chunk],
             y0[chunk],

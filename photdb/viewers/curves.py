@@ -42,6 +42,8 @@ TIMES: Final = {
     "hjd": "HJD_UTC − {:.0f}, days (mid-exposure)",
     "bjd": "BJD_TDB − {:.0f}, days (mid-exposure)",
 }
+#: A legend of more than this is put below the figure: it would cover the curve.
+_MOST_INSIDE: Final = 3
 
 
 def draw_light_curve(
@@ -176,7 +178,10 @@ def light_curve_figure(
         dress(axes[1], ylabel="residual, mmag")
     if checks:
         _draw_checks(bottom, np.asarray(jd, float), checks)
-    if len(upper.get_legend_handles_labels()[0]) > 1:
+    n_named = len(upper.get_legend_handles_labels()[0])
+    if n_named > _MOST_INSIDE:
+        legend(upper, columns=n_named if width >= WIDE else 3, below=figure)
+    elif n_named > 1:
         legend(upper, columns=3)
     _time_and_frames(upper, bottom, jd, number, time)
     for middle in axes[1:-1]:

@@ -100,23 +100,21 @@ def dress(axes: "Axes", *, ylabel: str, title: str = "") -> None:
         axes.set_title(title, fontsize=11, loc="left")
 
 
-def legend(axes: "Axes", *, columns: int = 1) -> None:
-    """Put a legend of small print where it covers least."""
+def legend(axes: "Axes", *, columns: int = 1, below: "Figure | None" = None) -> None:
+    """Put a legend of small print where it covers least, or below the figure."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         order = sorted(range(len(labels)), key=lambda i: (_LAST.get(labels[i], 0), labels[i] != "measured"))
-        axes.legend(
+        place: dict[str, Any] = {"loc": "best", "framealpha": 0.85, "edgecolor": GRID}
+        (axes if below is None else below).legend(
             handles=[handles[i] for i in order],
             labels=[labels[i] for i in order],
             fontsize=8,
             ncols=columns,
-            loc="best",
             markerscale=2.0 if any(line.get_markersize() < 2.0 for line in axes.lines) else 1.0,
-            framealpha=0.85,
-            edgecolor=GRID,
-            borderaxespad=1.0 if ENCOUNTER in labels else 0.5,  # above its band
             handletextpad=0.4,
             columnspacing=1.0,
+            **(place if below is None else {"loc": "outside lower center", "frameon": False}),
         )
 
 

@@ -104,3 +104,20 @@ def test_circles_are_masked_where_they_are_on_the_image() -> None:
     mask_circles(image, np.array([0.0, 30.0, np.nan]), np.array([10.0, 5.0, 1.0]), 3.0)
     grid_y, grid_x = np.mgrid[:20, :20]
     np.testing.assert_array_equal(np.isnan(image), np.hypot(grid_x, grid_y - 10.0) < 3.0)
+
+
+@pytest.mark.parametrize("n", [3, 4, 7, 31, 33, 40])
+def test_any_number_of_frames_is_sorted_in_every_pixel(n: int) -> None:
+    stack = np.random.default_rng(n).normal(0.0, 10.0, (n, 2, 300)).astype(np.float32)  # more than a block of pixels
+    stack[np.random.default_rng(n).random(stack.shape) < 0.1] = np.nan
+    known = np.isfinite(stack).sum(axis=0) >= 3
+    expected = np.nanquantile(stack[:, known].astype(np.float64), [0.3, 0.1], axis=0)
+    np.testing.assert_allclose(dark(stack)[:, known], expected, rtol=1e-6, atol=1e-6)
+    assert np.isnan(dark(stack)[:, ~known]).all()
+    mean, count = clipped_mean(stack)
+    for y, x in zip(*np.nonzero(known), strict=True):
+        values = np.sort(stack[:, y, x][np.isfinite(stack[:, y, x])].astype(np.float64))
+        k = int(0.1587 * values.size)
+        used = np.abs(values - np.median(values)) <= 1.5 * (values[-1 - k] - values[k])
+        assert count[y, x] == used.sum()
+        assert mean[y, x] == pytest.approx(values[used].mean(), rel=1e-5, abs=1e-5)

@@ -104,6 +104,13 @@ def test_an_offset_at_a_flip_is_found_whatever_the_slow_signal(gap):
     assert signal_left(terms, t)[0] == pytest.approx(1, abs=0.15 if gap else 0.02)
 
 
+def test_of_a_dip_that_no_frame_sees_nothing_is_taken():
+    after = np.arange(N) >= 70
+    t = T + after * 1.0  # the middle third of the night is the gap
+    _, dip = signal_left(offsets(["a", "b"], after.astype(int), t, EVERY), t)
+    assert dip == 1.0
+
+
 def test_three_stretches_and_one_without_frames():
     stretch = np.repeat([0, 1, 2, 3], [40, 40, 22, 40])
     frames = stretch != 2

@@ -62,6 +62,40 @@ def test_what_is_drawn_is_what_was_given() -> None:
     np.testing.assert_array_equal(line.get_ydata(), TRUTH)
 
 
+def test_encounters_are_a_band_along_the_bottom_and_what_was_left_out_there_has_its_own_look() -> None:
+    met, left_out = np.zeros(41, bool), np.zeros(41, bool)
+    met[[0, 10, 11, 12, 40]] = True
+    left_out[[11, 12, 20]] = True
+    figure = light_curve_figure(
+        T, MAG, ERR, left_out=left_out, met=met, because=met & left_out, model=TRUTH, model_label="truth"
+    )
+    figure.canvas.draw()
+    for axes, values in zip(figure.axes, (MAG, 1000.0 * (MAG - TRUTH)), strict=True):
+        (band,) = [c for c in axes.collections if c.get_label() == "encounter expected"]
+        reached = [(path.vertices[:, 0].min(), path.vertices[:, 0].max()) for path in band.get_paths()]
+        day, half = 2455836.0, 0.0025  # half the time between frames
+        ends = [(0, 0), (10, 12), (40, 40)]
+        np.testing.assert_allclose(reached, [(T[a] - day - half, T[b] - day + half) for a, b in ends], atol=1e-6)
+        assert max(path.vertices[:, 1].max() for path in band.get_paths()) < 0.05, "of the height of the axes"
+        (there,) = [line for line in axes.lines if line.get_label() == "left out in an encounter"]
+        np.testing.assert_array_equal(there.get_ydata(), values[[11, 12]])
+        (elsewhere,) = [line for line in axes.lines if line.get_label() == "left out"]
+        np.testing.assert_array_equal(elsewhere.get_ydata(), values[[20]])
+        assert there.get_marker() != elsewhere.get_marker()
+    # So many names would cover the curve: they stand below it, in order.
+    assert figure.axes[0].get_legend() is None
+    (legend,) = figure.legends
+    names = [text.get_text() for text in legend.get_texts()]
+    assert names == ["measured", "truth", "encounter expected", "left out", "left out in an encounter"]
+    lowest = figure.axes[1].get_tightbbox()
+    assert legend.get_window_extent().y1 <= lowest.y0 + 1.0
+
+
+def test_without_an_encounter_there_is_no_band() -> None:
+    figure = light_curve_figure(T, MAG, ERR, met=np.zeros(41, bool))
+    assert "encounter expected" not in [c.get_label() for c in figure.axes[0].collections]
+
+
 def test_a_rejected_point_far_off_does_not_stretch_the_axis() -> None:
     mag, left_out = MAG.copy(), np.zeros(41, bool)
     mag[5], left_out[5] = 9.0, True

@@ -119,6 +119,28 @@ def test_apertures_are_compared_with_the_middle_one():
     np.testing.assert_allclose(last.get_ydata(), 1000 * (mag[2] - mag[1]))
 
 
+def test_curves_in_every_aperture_show_what_an_encounter_left_out():
+    mag = RNG.normal(0, 0.01, (3, N))
+    met = NUMBER == 6
+    left_out = np.where(met & (np.arange(3)[:, None] > 0), mag - 0.02, np.nan)
+    kept = np.where(np.isfinite(left_out), np.nan, mag)
+    curves = ApertureCurves("T", ["R1"], ["2 px", "3 px", "4 px"], NUMBER, JD, kept, met, left_out)
+    figure = apertures_figure(curves)
+    upper, lower = figure.axes
+    for axes in (upper, lower):
+        (band,) = [c for c in axes.collections if c.get_label() == "encounter expected"]
+        (path,) = band.get_paths()
+        assert (path.vertices[:, 0].min(), path.vertices[:, 0].max()) == (5.5, 6.5)
+    i = int(np.flatnonzero(met)[0])
+    hollow = [line for line in upper.lines if line.get_markerfacecolor() == "none" and len(line.get_xdata())]
+    np.testing.assert_array_equal([line.get_ydata()[i] for line in hollow], left_out[:, i])
+    # The middle aperture was left out too: differences are from what was measured in it.
+    hollow = [line for line in lower.lines if line.get_markerfacecolor() == "none" and len(line.get_xdata())]
+    assert hollow[2].get_ydata()[i] == pytest.approx(1000 * (left_out[2, i] - left_out[1, i]))
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()][-2:] == ["encounter expected", "left out in an encounter"]
+
+
 def test_search_rings_the_kept_and_names_the_best():
     noise = np.array([[0.009, 0.007, 0.008], [0.006, 0.005, 0.0055]])
     found = NoiseMap("T", ["3 px", "4 px"], noise, np.array([2.0, 3.0]), np.array([0.005, 0.0055]), True)
@@ -162,6 +184,19 @@ def test_a_field_is_shown_with_its_sources_tracks_and_apertures_to_scale():
     np.testing.assert_array_equal(main.lines[0].get_xdata(), track[:, 0])
     assert [patch.radius for patch in first.patches] == [3.0, 8.0, 10.0, 14.0]
     assert {patch.center for patch in second.patches} == {(95.0, 70.0)}
+
+
+def test_stars_passed_and_hot_pixels_met_are_marked_on_a_field():
+    stars, hot = np.array([[20.0, 21.0], [40.0, 25.0]]), np.array([[30.0, 24.0]])
+    track = np.array([[10.0, 20.0], [60.0, 30.0]])
+    sources = [FieldSource("A", "asteroid", 30.0, 24.0, track)]
+    axes = field_figure(Field(np.zeros((80, 100)), 3, sources, [3.0], None, stars, hot)).axes[0]
+    shown = {line.get_label(): line.get_xydata() for line in axes.lines}
+    np.testing.assert_array_equal(shown["star passed (2)"], stars)
+    np.testing.assert_array_equal(shown["hot pixel met (1)"], hot)
+    assert axes.get_legend() is not None
+    nothing = field_figure(Field(np.zeros((80, 100)), 3, sources, [3.0], None, stars[:0], hot[:0])).axes[0]
+    assert nothing.get_legend() is None
 
 
 def test_a_frame_larger_than_a_screen_is_shown_smaller_in_its_own_pixels():
