@@ -142,7 +142,10 @@ def as_angle(value: object) -> tuple[float, bool, str] | None:
         return None if number is None else (number, False, "")
     first, sign, whole, minutes, seconds, last = match.groups()
     # One dialect separates even the fraction of the seconds by a colon.
-    size = float(whole) + float(minutes or 0) / 60 + float(re.sub("[:,]", ".", seconds or "0")) / 3600
+    of_hour, of_minute = float(minutes or 0), float(re.sub("[:,]", ".", seconds or "0"))
+    if max(of_hour, of_minute) > 60:  # 60.0 is what is written where seconds are rounded
+        return None
+    size = float(whole) + of_hour / 60 + of_minute / 3600
     letter = (first or last or "").upper()
     return (-size if sign == "-" else size), minutes is not None, letter
 

@@ -1,8 +1,9 @@
 """Tables of where a moving target is: JPL Horizons' text as it is downloaded, or plain columns; and values between."""
 
 import re
+import warnings
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import numpy as np
@@ -15,6 +16,9 @@ Floats = NDArray[np.float64]
 
 _MONTHS: Final = {m: i for i, m in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
 _MOST_NODES: Final = 4
+#: What is in orbit about the Sun is neither nearer (150 m) nor farther.
+_NEAREST_AU: Final = 1e-9
+_FARTHEST_AU: Final = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,11 @@ def parse_ephemeris(text: str) -> Ephemeris:
         raise ValueError("two rows have the same time")
     if not (table[:, 1] > 0).all():
         raise ValueError("a distance is not positive")
+    if not ((table[:, 1] >= _NEAREST_AU) & (table[:, 1] <= _FARTHEST_AU)).all():
+        raise ValueError(f"a distance is not between {_NEAREST_AU:g} and {_FARTHEST_AU:g} au")
     angles = np.isfinite(table[:, 2:]).all()
+    if angles and not ((np.abs(table[:, 2] - 90.0) <= 270.0) & (np.abs(table[:, 3]) <= 90.0)).all():
+        raise ValueError("a right ascension or declination is not possible")
     return Ephemeris(table[:, 0], table[:, 1], table[:, 2] if angles else None, table[:, 3] if angles else None)
 
 
@@ -67,7 +75,7 @@ def at_times(table: Ephemeris, jd_utc: ArrayLike) -> tuple[Floats, Floats | None
     Raises
     ------
     ValueError
-        A time is not between the first row and the last.
+        A time is not between the first row and the last, or no curve through the rows makes sense.
     """
     jd = np.asarray(jd_utc, dtype=np.float64)
     nodes = table.jd_utc
@@ -85,6 +93,10 @@ def at_times(table: Ephemeris, jd_utc: ArrayLike) -> tuple[Floats, Floats | None
             if j != k:
                 weight[:, j] *= (jd - t[:, k]) / (t[:, j] - t[:, k])
     distance = np.sum(weight * table.distance_au[index], axis=1)
+    if jd.size and not (
+        0.5 * table.distance_au.min() <= distance.min() <= distance.max() <= 2 * table.distance_au.max()
+    ):
+        raise ValueError("its distances do not run smoothly from row to row")
     if table.ra_deg is None or table.dec_deg is None:
         return distance, None, None
     ra, dec = direction_deg(np.sum(weight[:, :, None] * unit_vectors(table.ra_deg, table.dec_deg)[index], axis=1))
@@ -113,6 +125,8 @@ def _plain(text: str) -> list[tuple[float, float, float, float]]:
         if len(words) > 2 and re.fullmatch(r"\d{4}-\d\d-\d\d", words[0]) and ":" in words[1]:
             words[:2] = [f"{words[0]}T{words[1]}"]
         try:
+            if not "".join(words).isascii() or "_" in "".join(words):  # Python would take 1_5 for 15, and ٣ for 3
+                raise ValueError(line)
             jd = _jd(datetime.fromisoformat(words[0].removesuffix("Z"))) if "-" in words[0] else float(words[0])
             values = [float(word) for word in words[1:]]
         except ValueError:
@@ -127,6 +141,8 @@ def _plain(text: str) -> list[tuple[float, float, float, float]]:
 
 
 def _jd(moment: datetime) -> float:
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(UTC).replace(tzinfo=None)
     return (moment - datetime(2000, 1, 1, 12)) / timedelta(days=1) + 2451545.0
 
 
@@ -153,9 +169,10 @@ def _horizons(text: str) -> list[tuple[float, float, float, float]]:
         try:
             jd = _as_utc(_horizons_time(time), scale)
             au = float(distance) / (AU_M / 1000.0 if kilometres else 1.0)
+            place = _horizons_place(cells)
         except ValueError:
             raise ValueError(f"this row cannot be read: {line.strip()[:60]}") from None
-        rows.append((jd, au, *_horizons_place(cells)))
+        rows.append((jd, au, *place))
     return rows
 
 
@@ -177,7 +194,7 @@ def _by_columns(title: str, line: str) -> dict[str, str]:
 
 def _horizons_time(text: str) -> float:
     text = text.removeprefix("A.D. ")
-    if re.fullmatch(r"\d+\.\d+", text):
+    if re.fullmatch(r"[0-9]{7}\.[0-9]+", text):
         return float(text)
     match = re.fullmatch(r"(\d{4})-([A-Za-z]{3}|\d\d)-(\d\d)[ T](\d\d):(\d\d)(?::(\d\d(?:\.\d+)?))?", text)
     if match is None:
@@ -194,7 +211,9 @@ def _as_utc(jd: float, scale: str) -> float:
         return jd
     import erfa
 
-    utc: float = sum(erfa.taiutc(*erfa.tttai(2_400_000.5, jd - 2_400_000.5)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # leap seconds to come are said of the times of the frames
+        utc: float = sum(erfa.taiutc(*erfa.tttai(2_400_000.5, jd - 2_400_000.5)))
     return utc
 
 

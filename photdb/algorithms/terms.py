@@ -81,7 +81,8 @@ def detrending(names: Sequence[str], values: ArrayLike, frames: Bools, *, baseli
     used = frames if baseline is None else frames & baseline
     n = int(used.sum())
     if n < len(v) + 3:
-        raise ValueError(f"{len(v)} terms cannot be fitted to {n} frames: take fewer terms or a longer baseline")
+        what = f"{len(v)} term{'s' * (len(v) != 1)} cannot be fitted to {n} frame{'s' * (n != 1)}"
+        raise ValueError(f"{what}: take fewer terms or a longer baseline")
     span = np.ptp(v[:, used], axis=1)
     for name, of_term in zip(names, span, strict=True):
         if not of_term > 0:

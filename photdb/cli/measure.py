@@ -15,7 +15,7 @@ from photdb.cli.common import (
 from photdb.cli.terminal import echo
 from photdb.cli.values import Whole, number
 from photdb.store.apertures import KINDS, SKIES, Spec, parsed
-from photdb.wording import count
+from photdb.wording import count, named
 
 #: Flags that corrections alone have: what was corrected is said of all apertures, the rest of the first.
 _CORRECTED: Final = "'HIT', 'MENDED', 'STAR_REMOVED', 'HIT_REJECTED'"
@@ -187,5 +187,5 @@ def _kinds(text: str | None) -> tuple[str, ...] | None:
         return None
     found = tuple(dict.fromkeys(text.split(",")))
     if not set(found) <= set(KINDS):
-        raise click.UsageError(f"--kinds {text}: type some of {', '.join(KINDS)}, with commas between")
+        raise click.UsageError(f"--kinds {named(text)}: type some of {', '.join(KINDS)}, with commas between")
     return found

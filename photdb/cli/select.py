@@ -74,11 +74,11 @@ def _position_options(*, needed: bool) -> Callable[[Callable[..., None]], Callab
 def _catalogue_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Add options for what a catalogue says of one source."""
     options = {
-        "mag": click.option("--mag", type=or_none(number()), help="Its catalogue magnitude."),
-        "mag_err": click.option("--mag-err", type=or_none(number(least=0)), help="Error of it."),
+        "mag": click.option("--mag", type=or_none(number(least=-30, most=40)), help="Its catalogue magnitude."),
+        "mag_err": click.option("--mag-err", type=or_none(number(least=0, most=10)), help="Error of it."),
         "band": click.option("--band", type=or_none(str), help="Band of it, such as V."),
         "colour": click.option(
-            "--colour", type=or_none(number()), help="Its colour index, such as B-V, the same of all."
+            "--colour", type=or_none(number(least=-20, most=20)), help="Its colour index, such as B-V, the same of all."
         ),
     }
 

@@ -8,6 +8,9 @@ from photdb.errors import PhotdbError
 from photdb.store.connection import driver
 from photdb.wording import named
 
+#: A row a second of a week has 30 million.
+_LONGEST = 50_000_000
+
 
 def place_deg(ra: str, dec: str) -> tuple[float, float]:
     """Read right ascension (degrees, or sexagesimal hours) and declination.
@@ -19,12 +22,12 @@ def place_deg(ra: str, dec: str) -> tuple[float, float]:
     """
     from photdb.algorithms.cards import as_angle
 
-    one, other = as_angle(ra), as_angle(dec)
+    one, other = (as_angle(text) if text.isascii() else None for text in (ra, dec))  # not ٣ for 3
     ra_deg = None if one is None else one[0] * (15.0 if one[1] else 1.0)
     if ra_deg is None or not 0 <= ra_deg <= 360:
-        raise PhotdbError(f"{ra!r} is no right ascension: type degrees, or hours as 02:04:10.28")
+        raise PhotdbError(f"--radec: {ra!r} is no right ascension: type degrees, or hours as 02:04:10.28")
     if other is None or not -90 <= other[0] <= 90:
-        raise PhotdbError(f"{dec!r} is no declination: type degrees, or as +46:41:16.2")
+        raise PhotdbError(f"--radec: {dec!r} is no declination: type degrees, or as +46:41:16.2")
     return ra_deg % 360.0, other[0]
 
 
@@ -39,7 +42,15 @@ def ephemeris_rows(connection: Connection, path: Path) -> list[tuple[float | Non
     from photdb.algorithms.ephemerides import at_times, parse_ephemeris
 
     try:
-        found = parse_ephemeris(path.read_text(encoding="utf-8", errors="replace"))
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise PhotdbError(
+                f"the ephemeris {named(path)} is a pipe or a device: give a file"
+            )  # which might never end
+        with path.open(encoding="utf-8", errors="replace") as file:
+            text = file.read(_LONGEST + 1)
+        if len(text) > _LONGEST:
+            raise PhotdbError(f"{named(path)} is no ephemeris: it is longer than {_LONGEST:,} characters")
+        found = parse_ephemeris(text)
     except OSError as error:
         raise PhotdbError(f"{named(path)} cannot be read: {error.strerror}") from error
     except ValueError as error:

@@ -8,6 +8,9 @@ from sqlalchemy import Connection
 from photdb.errors import PhotdbError
 from photdb.store.connection import driver, update_row
 from photdb.store.decisions import source_id
+from photdb.wording import named
+
+_LONGEST_BAND = 20
 
 #: Columns of `source` by what they are called here.
 _COLUMNS = {"mag": "catalogue_mag", "mag_err": "mag_err", "band": "band", "colour": "colour"}
@@ -45,11 +48,17 @@ def set_catalogue(connection: Connection, label: str, given: dict[str, Any]) -> 
     Raises
     ------
     PhotdbError
-        There is no such source, or a magnitude would be without its band, or a band or an error without magnitude.
+        There is no such source, or a magnitude would be without its band, or a band or an error without magnitude, or
+        the band is no name.
     """
     id_ = source_id(connection, label)
     if "mag" in given and given["mag"] is None:  # with it goes what belongs to it
         given = {"mag_err": None, "band": None, **given}
+    band = given.get("band")
+    if band is not None and not (band.isprintable() and band == band.strip() and 0 < len(band) <= _LONGEST_BAND):
+        raise PhotdbError(
+            f"{label}: --band {named(band)}: a band has 1 to {_LONGEST_BAND} characters that can be printed, such as V"
+        )
     if given:
         update_row(connection, "source", id_, {_COLUMNS[name]: value for name, value in given.items()})
     now = read_catalogue(connection)[id_]

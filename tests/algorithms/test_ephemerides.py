@@ -125,3 +125,34 @@ def test_a_damaged_wcs_puts_nothing_anywhere():
     ra, dec = pixels_to_sky(sound | {"cd2_2": scale, "crval2_deg": 0.0}, [0.0, 0.0], [100.0, 100.1])
     assert dec[0] == pytest.approx(45.0, abs=1e-9)
     assert np.isnan(dec).tolist() == [False, True]
+
+
+def test_a_time_zone_is_taken_into_account():
+    """02:00 two hours east of Greenwich is 00:00 UTC: JD 2458409.5."""
+    table = parse_ephemeris("2018-10-18T02:00:00+02:00 1.5\n2018-10-19T00:00:00Z 1.6\n")
+    assert table.jd_utc.tolist() == [2458409.5, 2458410.5]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("2458409.5 inf\n2458410.5 1", "not between"),
+        ("2458409.5 1e-10\n2458410.5 1", "not between"),
+        ("2458409.5 400 10 1\n2458410.5 0 10 1", "not possible"),
+        ("2458409.5 10 95 1\n2458410.5 0 10 1", "not possible"),
+        ("2458409.5 1_5\n2458410.5 1", "line 1"),
+        ("2458409.5 1\n2458410.5 ٣", "line 2"),
+    ],
+)
+def test_values_that_nothing_has_are_refused(rows, said):
+    with pytest.raises(ValueError, match=said):
+        parse_ephemeris(rows)
+
+
+def test_rows_that_jump_are_no_ephemeris():
+    """A cubic through two rows within a second and two far away would be 10⁹ au off between them."""
+    table = parse_ephemeris("2458409 1.5\n2458409.00001 1.5\n2458409.00002 99\n2458500 1.5")
+    with pytest.raises(ValueError, match="do not run smoothly"):
+        at_times(table, [2458450.0])
+    smooth = parse_ephemeris("2458409 1.5\n2458410 1.6\n2458411 1.5\n2458412 1.6")
+    assert 0.75 < at_times(smooth, [2458409.5])[0][0] < 3.2

@@ -24,7 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from nights import DECISIONS, RESULTS, Night, snapshot
+from nights import ASKED_FOR, DECISIONS, RESULTS, Night, snapshot
+from science import spoil_files
 from warm import PATIENCE_S, ROOT, Ended, Warm
 
 from photdb.store.project import Project
@@ -40,7 +41,7 @@ FROM_THE_FIRST_LINE = (
 #: What the head of a journal says while SQLite must still roll it back.
 _HOT = bytes.fromhex("d9d505f920a163d7")
 #: What may be in the folder at the end, beside safety copies.
-_KNOWN = {"frames", "early", "late", "night.photdb", "migrations"}
+_KNOWN = {"frames", "early", "late", "night.photdb", "migrations", "ephemeris.txt"}
 
 
 def compiled_calls(folder: Path) -> Path | None:
@@ -128,6 +129,10 @@ def session(night: Night) -> list[Step]:
         Step("reject", ("reject", "frames", "3-5", "7", "--source", asteroid, "--reason", "crosses a star")),
         Step("run", ("run",)),
         Step("accept", ("accept", "frames", "4", "--source", asteroid)),
+        Step("times", ("times", "--radec", "31.0", "46.7", asteroid)),
+        Step("times", ("times", "--ephemeris", "ephemeris.txt", asteroid)),
+        Step("measure --hits mend", ("measure", "--hits", "mend", "--remove-stars", "-j", "1")),
+        Step("suggest --apply", ("suggest", "--apply", "-j", "1")),
         Step("migration", ("set", "--observer", "Somebody"), ("small_steps", "newer")),
     ]
     return steps
@@ -145,7 +150,7 @@ def see_polite(done: Ended, how: signal.Signals) -> None:
 
 
 #: The same commands in a pool of processes.
-IN_A_POOL = ("qc", "shifts", "measure")
+IN_A_POOL = ("qc", "shifts", "measure", "measure --hits mend", "suggest --apply")
 
 
 class Bench:
@@ -158,8 +163,10 @@ class Bench:
         self.scenes: list[Scene] = []
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        for name in ("frames", "late"):
-            (folder / name).symlink_to(built.folder / name, target_is_directory=True)
+        (folder / "late").symlink_to(built.folder / "late", target_is_directory=True)
+        shutil.copytree(built.folder / "frames", folder / "frames")
+        spoil_files(sorted((folder / "frames").iterdir()), built)  # so that there is something to mend
+        (folder / "ephemeris.txt").write_text("2455835.5 1.50 31.0 46.7\n2455837.5 1.52 31.4 46.9\n")
         self.kept = folder.with_name(folder.name + "-kept")
         shutil.rmtree(self.kept, ignore_errors=True)
         self.kept.mkdir()
@@ -233,7 +240,7 @@ class Bench:
     def rows(self) -> Rows:
         """Give all results, decisions, and the history, to the last bit."""
         with Project.read_any_revision(self.path) as project:
-            found = snapshot(project, *RESULTS, *DECISIONS)
+            found = snapshot(project, *RESULTS, *ASKED_FOR, *DECISIONS)
             query = project.connection.exec_driver_sql
             found["history"] = [repr(tuple(row)) for row in query("SELECT command, arguments, outcome FROM history")]
         return found
@@ -428,7 +435,7 @@ class Bench:
             self.ok(*step.arguments, patches=step.patches)
         self.ok("run", patches=step.patches)
         found = self.rows()
-        for table in (*RESULTS, *DECISIONS):
+        for table in (*RESULTS, *ASKED_FOR, *DECISIONS):
             now, end = Counter(found[table]), Counter(scene.end[table])
             assert now == end, f"{table} is another at the end: {end - now} is missing, {now - end} too much"
         left = {p.name for p in self.folder.iterdir() if not p.name.startswith("night.photdb.before-9999-")} - _KNOWN

@@ -1,7 +1,9 @@
 """A session with rows in every table: hits that are mended, times from an ephemeris, terms, suggestions."""
 
 import os
+from pathlib import Path
 
+import numpy as np
 from nights import N_FRAMES, Night
 
 #: What brings all results back, also those that `photdb run` is not asked for.
@@ -9,16 +11,22 @@ AGAIN = (("run", "-j", 1), ("suggest", "-j", 1))
 
 
 def spoil(night: Night) -> None:
-    """Put a hot pixel into all frames, in the sky of some star's ring, and a cosmic ray into one star's aperture."""
+    """Put a hot pixel into all frames of a project, a cosmic ray into one star's aperture, a lit sky into a frame."""
+    spoil_files([night.frame(number) for number in range(1, N_FRAMES + 1)], night)
+
+
+def spoil_files(files: list[Path], night: Night) -> None:
+    """Do so with the files of the folder `frames`, which belong to nobody else."""
     from astropy.io import fits
 
-    for number in range(1, N_FRAMES + 1):
-        file = night.frame(number)
+    for number, file in enumerate(files, 1):
         with fits.open(file, mode="update") as hdus:
             hdus[0].data[120, 150] += 4000
             if number == 6:
                 x, y = map(int, night.place("R1", number))
                 hdus[0].data[y + 1, x + 2] += 9000
+            if number == 12:
+                hdus[0].data += int(4 * np.median(hdus[0].data))
         os.utime(file)
 
 

@@ -115,6 +115,15 @@ def remove(path: Path) -> None:
         path.unlink()
 
 
+#: Tables of times and distances in which something is wrong; the night is that of JD 2455836.
+EPHEMERIDES = {
+    "short": ("2455800 1.5", "2455801 1.5"),
+    "infinite": ("2455800 inf", "2455900 1.5"),
+    "rough": ("2455800 1.5", "2455800.00001 1.5", "2455800.00002 99", "2455900 1.5"),
+    "nowhere": ("2455800 31 146 1.5", "2455900 31 46 1.5"),
+}
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
@@ -145,6 +154,56 @@ def remove(path: Path) -> None:
         ),
         (("solve", "--window", "1", "--degree", "0", "-q"), 1, "No target has a light curve: too few frames"),
         (("check", "--aperture", "99"), 1, "no aperture 99"),
+        (("times", "nobody"), 1, "no target nobody: the targets are Ganymed, V1"),
+        (("times", "--radec", "31", "46"), 1, "name the target: the targets are Ganymed, V1"),
+        (("times", "R1", "--radec", "31", "46"), 1, "no target R1"),
+        (("times", "Ganymed", "--radec", "nonsense", "46"), 1, "--radec: 'nonsense' is no right ascension"),
+        (("times", "Ganymed", "--radec", "400", "46"), 1, "--radec: '400' is no right ascension"),
+        (("times", "Ganymed", "--radec", "25:00:00", "46"), 1, "'25:00:00' is no right ascension"),
+        (("times", "Ganymed", "--radec", "10:61:00", "46"), 1, "'10:61:00' is no right ascension"),
+        (("times", "Ganymed", "--radec", "31", "nan"), 1, "--radec: 'nan' is no declination"),
+        (("times", "Ganymed", "--radec", "31", "90.1"), 1, "--radec: '90.1' is no declination"),
+        (("times", "Ganymed", "--forget", "--radec", "31", "46"), 2, "--forget goes without"),
+        (("times", "Ganymed", "--ephemeris", "missing.txt"), 1, "missing.txt cannot be read"),
+        (("times", "Ganymed", "--ephemeris", "empty"), 2, "'empty' is a directory"),
+        (("times", "Ganymed", "--ephemeris", "pipe"), 1, "pipe is a pipe or a device"),
+        (("times", "Ganymed", "--ephemeris", "/dev/zero"), 1, "/dev/zero is a pipe or a device"),
+        (("times", "Ganymed", "--ephemeris", "file"), 1, "file is no ephemeris: it has fewer than two rows"),
+        (("times", "Ganymed", "--ephemeris", "binary"), 1, "binary is no ephemeris"),
+        (("times", "Ganymed", "--ephemeris", "night.photdb"), 1, "night.photdb is no ephemeris"),
+        (("times", "Ganymed", "--ephemeris", "frames/night-0005.fits"), 1, "is no ephemeris: it has fewer than"),
+        (("times", "Ganymed", "--ephemeris", "short"), 1, "short cannot be used: it runs from JD 2455800.00000"),
+        (("times", "Ganymed", "--ephemeris", "infinite"), 1, "a distance is not between 1e-09 and 1e+06 au"),
+        (("times", "Ganymed", "--ephemeris", "rough"), 1, "do not run smoothly from row to row"),
+        (("times", "Ganymed", "--ephemeris", "nowhere"), 1, "a right ascension or declination is not possible"),
+        (("measure", "--kinds", "round"), 2, "--kinds round: type some of fixed, fwhm, optimal"),
+        (("measure", "--kinds", ""), 2, "--kinds '': type some of"),
+        (("measure", "--kinds", "fixed", "--apertures", "3,10,16"), 2, "--kinds is for apertures that photdb proposes"),
+        (("measure", "--sky", "mean"), 2, "'mean' is not one of 'median', 'mode', 'plane'"),
+        (("measure", "--hits", "repair"), 2, "'repair' is not one of 'keep', 'flag', 'mend', 'reject'"),
+        (("measure", "--apertures", "3,10,16,mean"), 2, "'3,10,16,mean' is no aperture"),
+        (("measure", "--apertures", "99fwhm,10,16"), 1, "a radius between 0 and 20 FWHM"),
+        (("measure", "--apertures", "optimal,16,10"), 1, "0 ≤ inner < outer ≤ 120 px"),
+        (("select", "reference", "R1", "--mag", "nan", "--band", "V"), 2, "'nan' is not a finite number"),
+        (("select", "reference", "R1", "--mag", "99", "--band", "V"), 2, "99 is above 40"),
+        (("select", "reference", "R1", "--mag", "12"), 1, "a magnitude needs its band: --mag 12 --band V"),
+        (("select", "reference", "R1", "--band", "V"), 1, "belong to a magnitude"),
+        (("select", "reference", "R1", "--mag", "12", "--band", ""), 1, "--band '': a band has 1 to 20 characters"),
+        (("select", "reference", "R1", "--mag", "12", "--band", "x" * 21), 1, "a band has 1 to 20 characters"),
+        (("select", "reference", "R1", "--mag", "12", "--band", "V\x1b[31m"), 1, "--band 'V\\x1b[31m': a band has"),
+        (("select", "reference", "R1", "--colour", "1e300"), 2, "is above 20"),
+        (("select", "reference", "R1", "--mag-err", "-1"), 2, "-1 is below 0"),
+        (("select", "reference", "--auto", "3", "--mag", "12", "--band", "V"), 2, "of one star: give its NAME"),
+        (("solve", "--weighting", "most"), 2, "'most' is not one of 'mean', 'flux', 'variance', 'least', 'all'"),
+        (("solve", "--detrend", "colour"), 2, "'colour' is none of airmass, time, fwhm, x, y, sky"),
+        (("solve", "--baseline", "1-5"), 1, "--baseline says where --detrend is fitted"),
+        (("solve", "--detrend", "time", "--baseline", "5-1"), 1, "reversed: type 1-5"),
+        (("solve", "--detrend", "time", "--baseline", "1-999"), 1, "no frame 999"),
+        (("solve", "--detrend", "time", "--baseline", "1"), 1, "1 term cannot be fitted to 1 frame:"),
+        (("solve", "--offset", "moon"), 2, "'moon' is not one of 'pier', 'jumps', 'gaps', 'none'"),
+        (("suggest", "--level", "-1"), 2, "-1 is not above 0"),
+        (("suggest", "--level", "nan"), 2, "'nan' is not a finite number"),
+        (("suggest", "--apply=yes"), 2, "'--apply' does not take a value"),
         (("plot", "lightcurve", "--target", "R1", "--save", "x.png"), 1, "R1"),
         (("plot", "field", "--frame", "99", "--save", "x.png"), 1, "no frame 99"),
         (("plot", "qc", "--save", "nowhere/x.png"), 1, "no folder nowhere"),
@@ -176,6 +235,10 @@ def test_what_belongs_together_and_does_not_fit(
     for name in ("folder.png", "folder.html", "empty"):
         (night.folder / name).mkdir()
     (night.folder / "file").write_text("not ours")
+    (night.folder / "binary").write_bytes(bytes(range(256)) * 9)
+    os.mkfifo(night.folder / "pipe")
+    for name, rows in EPHEMERIDES.items():
+        (night.folder / name).write_text("\n".join(rows))
     before, kept, there = content(night), night.path.read_bytes(), sorted(night.folder.rglob("*"))
     result = invoke(*words, env={"PHOTDB_PROJECT": str(night.path), "MPLBACKEND": "agg"})
     assert result.exit_code == code, result.output
