@@ -19,7 +19,7 @@ plot() { # NIGHT STAGE
 }
 for stage in qc shifts apertures lightcurve; do plot luxembourg "$stage"; done
 for stage in references growth lightcurve search; do plot hatp32 "$stage"; done
-for stage in field noise; do plot demo "$stage"; done
+for stage in field lightcurve noise; do plot demo "$stage"; done
 
 cp "$work/hatp32/hatp32.photdb" "$work/hatp32/detrended.photdb"
 (
