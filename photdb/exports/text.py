@@ -32,13 +32,7 @@ from photdb.exports.beside_curves import check_columns, notes_of_terms, time_col
 from photdb.exports.files import Draft, safe_name, write_files
 from photdb.exports.instrumental import instrumental_files
 from photdb.exports.layout import MAG, PX, Columns, Night, cells, clean, fixed, flag_notes, source_note, spread
-from photdb.store.arrays import (
-    columns,
-    read_apertures,
-    read_by_frame,
-    read_frames,
-    read_sources,
-)
+from photdb.store.arrays import columns, read_apertures, read_by_frame, read_frames, read_sources
 from photdb.store.project import Project
 
 

@@ -304,7 +304,7 @@ def versions(project: Project) -> str:
 def times_in_words(project: Project, target: str) -> str:
     """Name the times that the points of a light curve have."""
     ((known,),) = rows(project, "SELECT count(bjd_tdb_mid) FROM best_light_curve WHERE target = ?", target)
-    return "JD (UTC), HJD (UTC) and BJD (TDB)" if known else "JD (UTC); there are no coordinates for HJD and BJD"
+    return "JD (UTC), HJD (UTC) and BJD (TDB)" if known else "JD (UTC); HJD and BJD are not known"
 
 
 def curve_text(project: Project, target: str) -> str:

@@ -89,7 +89,7 @@ def test_without_coordinates_the_page_says_that_there_is_jd_alone(night):
     night.change("UPDATE frame SET ra_deg = NULL, dec_deg = NULL")
     night.photdb("run")
     page, _ = page_of(night)
-    said = "The points of the light curve, in JD (UTC); there are no coordinates for HJD and BJD"
+    said = "The points of the light curve, in JD (UTC); HJD and BJD are not known"
     assert page.text.count(said) == 2
 
 
