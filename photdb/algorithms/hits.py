@@ -110,6 +110,8 @@ def _interpolated(steps: Floats, values: Floats) -> Floats:
 
 def _weighted_medians(values: Floats, weights: Floats) -> Floats:
     """Give the weighted median of each row (n, m), of what has a weight and is finite; NaN where nothing is."""
+    if not values.size:
+        return np.full(len(values), np.nan)
     known = np.isfinite(values) & (weights > 0)
     values, weights = np.where(known, values, np.inf), np.where(known, weights, 0.0)
     order = np.argsort(values, axis=1)

@@ -107,8 +107,12 @@ def without_sky(rows: NDArray[Any], first_row: int, sky: Background, shape: tupl
     here = slice(first_row, first_row + len(rows))
     low, high = sky.level_adu[tiles_y[:, here]]
     level = low + (high - low) * part_y[here, None]
-    left, right = level[:, tiles_x[0]], level[:, tiles_x[1]]
-    return np.ascontiguousarray(rows - (left + (right - left) * part_x), dtype=np.float32)
+    left, there = level.take(tiles_x[0], axis=1), level.take(tiles_x[1], axis=1)
+    there -= left  # in place: this is done to every row of every frame of a stack, and again for hot pixels
+    there *= part_x
+    there += left
+    found: Singles = np.subtract(rows, there, out=np.empty(rows.shape, np.float32), casting="same_kind")
+    return found
 
 
 def resampled(rows: Singles, first_row: int, at: Placed, shape: tuple[int, int], scale: float) -> Singles:

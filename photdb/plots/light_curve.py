@@ -111,7 +111,7 @@ def _detrended(project: Project, best: BestCurve) -> Floats:
             steps.append(amplitude)
         else:
             (value,) = term_values(project, best.target_id, [name], frame_id=best.frame_id, jd_utc_mid=best.jd_utc_mid)
-            total = total + amplitude / span * (value - np.nanmean(value))
+            total = total + amplitude / span * (value - value[np.argmax(best.kept)])
     if begins:
         order = np.argsort(begins)
         stretch = np.searchsorted(np.array(begins)[order], np.arange(total.size), side="right")
@@ -122,5 +122,5 @@ def _detrended(project: Project, best: BestCurve) -> Floats:
         inside[inside] = stretch[points[after[inside] - 1]] == stretch[points[after[inside]]]
         total = np.where(inside, total, np.nan)
     rest = best.measured_mag - total
-    constant = np.nanmedian((rest - best.mag)[best.kept])
-    return np.where(best.kept, best.mag, rest - constant)
+    constant = (rest - best.mag)[best.kept & np.isfinite(rest)]
+    return np.where(best.kept, best.mag, rest - np.median(constant) if constant.size else np.nan)

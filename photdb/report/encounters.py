@@ -33,9 +33,11 @@ def encounters(project: Project) -> str:
     number = dict(zip(frames.id.tolist(), frames.number.tolist(), strict=True))
     lines: list[tuple[Meeting, tuple[object, ...]]] = []
     for k, source in enumerate(series.sources):
-        done = set().union(*corrected(project, source.id))
+        removed, mended = corrected(project, source.id)
+        of_kind = {"star": removed, "ring": removed, "hot": mended, "cosmic": mended}
         points = set(series.frame_id[np.isfinite(series.mag[:, k, p])].tolist())
         for kind, near in meetings(project, source.id, moving=source.role == "asteroid").items():
+            done = of_kind.get(kind, set())
             for event in events(frames, [r for r in near if r.aperture_id == aperture.id], kind):
                 worst = worst_of(event)
                 state = {

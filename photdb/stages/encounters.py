@@ -72,9 +72,12 @@ def run(project: Project, plan: Plan, session: Session) -> None:
     circles = tuple(circle(around.profile, a.spec.radius, around.fwhm_px) for a in around.apertures)
     around = replace(around, circles=circles)
     names = [c.name for c in schema.encounter.columns]
+    asteroids = {
+        j: _asteroid(project, around, j) for j, s in enumerate(around.expected.sources) if s.role == "asteroid"
+    }
     with session.progress("encounters", len(plan.work)) as advance:
         for k, fluxes in plan.work:
-            rows = encounters_of(project, around, k, fluxes)
+            rows = encounters_of(around, k, fluxes, asteroids)
             source_id = around.expected.sources[k].id
             with project.transaction() as connection:
                 connection.execute(delete(schema.encounter).where(schema.encounter.c.source_id == source_id))
@@ -84,22 +87,16 @@ def run(project: Project, plan: Plan, session: Session) -> None:
             advance(1)
 
 
-def encounters_of(project: Project, around: Surroundings, k: int, fluxes: Fluxes) -> list[tuple[Any, ...]]:
-    """Give the rows of `encounter` of a source."""
+def encounters_of(around: Surroundings, k: int, fluxes: Fluxes, asteroids: "dict[int, Near]") -> list[tuple[Any, ...]]:
+    """Give the rows of `encounter` of a source; asteroids by their place among the sources."""
     rows: list[tuple[Any, ...]] = []
     moving = around.expected.sources[k].role == "asteroid"
-    neighbours = [_stars(around, k)]
-    neighbours += [
-        _asteroid(project, around, j)
-        for j, source in enumerate(around.expected.sources)
-        if source.role == "asteroid" and j != k
-    ]
-    stars = neighbours[0]
+    stars = _stars(around, k)
     # What is always in the ring of a source that stands still changes nothing.
     raised = _raised(around, k, fluxes, stars) if moving else {}
     for p, aperture in enumerate(around.apertures):
         own = _own_flux(fluxes.flux[:, p], _light(around, k, stars, p) if moving else None)
-        for kind, near in (("star", stars), *(("asteroid", other) for other in neighbours[1:])):
+        for kind, near in (("star", stars), *(("asteroid", other) for j, other in asteroids.items() if j != k)):
             light = _pairs_light(around, k, near, p)
             rows += _rows(around, k, p, fluxes, own, "aperture", kind, near, light, varies=moving or kind == "asteroid")
         if moving:

@@ -120,11 +120,18 @@ def _light(project: Project, frames: Frames, shifts: Shifts) -> Floats:
     lists = star_lists(project.connection)
     reference = lists.get(reference_frame(project.connection) or 0, np.empty((0, 3)))
     light = np.full(frames.id.size, np.nan)
-    for i, frame_id in enumerate(frames.id.tolist()):
+    ids = frames.id.tolist()
+    # All at once: lists that are shorter than the longest are filled up.
+    places = np.full((len(ids), max((len(stars) for stars in lists.values()), default=0), 2), np.nan)
+    for i, frame_id in enumerate(ids):
+        if frame_id in lists:
+            places[i, : len(lists[frame_id])] = lists[frame_id][:, :2]
+    places = shifts.to_reference(places)
+    for i, frame_id in enumerate(ids):
         stars = lists.get(frame_id)
         if stars is None or not np.isfinite(shifts.dx_px[i]) or not len(reference):
             continue
-        xy = shifts.of([i]).to_reference(stars[None, :, :2])[0]
+        xy = places[i, : len(stars)]
         distance2 = (xy[:, None, 0] - reference[:, 0]) ** 2 + (xy[:, None, 1] - reference[:, 1]) ** 2
         nearest = distance2.argmin(axis=1)
         same = distance2[np.arange(len(xy)), nearest] < _MATCH_PX**2

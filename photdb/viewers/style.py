@@ -119,15 +119,17 @@ def legend(axes: "Axes", *, columns: int = 1, below: "Figure | None" = None) -> 
 
 
 def encounters(axes: "Axes", x: ArrayLike, met: ArrayLike) -> None:
-    """Mark points (n,), in the order of x, in which an encounter is expected: by a band along the bottom."""
+    """Mark points (n,) in which an encounter is expected, by a band along the bottom that ends at gaps."""
     at, there = np.asarray(x, float), np.asarray(met, bool)
-    known = np.isfinite(at)
-    at, there = at[known], there[known]
-    if not there.any():
+    order = np.argsort(at)
+    at, there = at[order], there[order] & np.isfinite(at[order])
+    marked = np.flatnonzero(there)
+    if not marked.size:
         return
-    half = 0.5 * float(np.median(np.diff(at))) if at.size > 1 else 0.5
-    edge = np.flatnonzero(np.diff(np.r_[False, there, False]))
-    spans = [(at[a] - half, at[b - 1] - at[a] + 2.0 * half) for a, b in zip(edge[::2], edge[1::2], strict=True)]
+    known = at[np.isfinite(at)]
+    step = float(np.median(np.diff(known))) if known.size > 1 else 1.0
+    ends = np.flatnonzero((np.diff(marked) > 1) | (np.diff(at[marked]) > 3.0 * step)) + 1
+    spans = [(at[run[0]] - 0.5 * step, at[run[-1]] - at[run[0]] + step) for run in np.split(marked, ends)]
     axes.broken_barh(
         spans, (0.0, 0.022), transform=axes.get_xaxis_transform(), color=PURPLE, lw=0, zorder=1.2, label=ENCOUNTER
     )

@@ -163,6 +163,14 @@ def test_what_was_mended_and_what_was_kept_is_told_apart(crossed: tuple[Truth, P
     stars = [line for line in mended if line[1] == "light of other stars"]
     assert stars
     assert all("mended" in line[7] for line in stars)
+    photdb(path, "measure", "--keep-stars", "--hits", "mend")
+    photdb(path, "run")
+    with Project.read(path) as project:
+        hits = rows_of(encounters(project))
+    assert not any("mended" in line[7] for line in hits if line[1] == "light of other stars")
+    assert any(line[1] == "a hot pixel" and "mended" in line[7] for line in hits)
+    photdb(path, "measure", "--remove-stars", "--hits", "keep")
+    photdb(path, "run")
     with sqlite3.connect(path) as raw:
         points = dict(raw.execute("SELECT frame, mag FROM best_light_curve WHERE target = 'Ganymed'"))
     drawn = dict(zip(best.number[best.kept].tolist(), best.mag[best.kept].tolist(), strict=True))

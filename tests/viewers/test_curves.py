@@ -91,6 +91,18 @@ def test_encounters_are_a_band_along_the_bottom_and_what_was_left_out_there_has_
     assert legend.get_window_extent().y1 <= lowest.y0 + 1.0
 
 
+def test_the_band_of_encounters_ends_at_gaps_whatever_the_order() -> None:
+    t = np.r_[T[:20], T[20:] + 0.1]
+    met = np.isin(np.arange(41), [18, 19, 20])
+    back = slice(None, None, -1)
+    axes = light_curve_figure(t[back], MAG[back], met=met[back]).axes[0]
+    (band,) = [c for c in axes.collections if c.get_label() == "encounter expected"]
+    reached = [(path.vertices[:, 0].min(), path.vertices[:, 0].max()) for path in band.get_paths()]
+    ends = [(18, 19), (20, 20)]
+    expected = [(t[a] - 2455836.0 - 0.0025, t[b] - 2455836.0 + 0.0025) for a, b in ends]
+    np.testing.assert_allclose(reached, expected, atol=1e-6)
+
+
 def test_without_an_encounter_there_is_no_band() -> None:
     figure = light_curve_figure(T, MAG, ERR, met=np.zeros(41, bool))
     assert "encounter expected" not in [c.get_label() for c in figure.axes[0].collections]
