@@ -56,11 +56,10 @@ def best(mag: Floats, n_asteroids: int) -> int:
     return int(np.nanargmin(noises)) if np.isfinite(noises).any() else 0
 
 
-def measured(fluxes: Floats, n_asteroids: int) -> tuple[int, float]:
-    """Give the number of frames that have the target in its best aperture, and the noise in it, mmag."""
+def n_measured(fluxes: Floats, n_asteroids: int) -> int:
+    """Give the number of frames that have the target in its best aperture."""
     mag = curves(fluxes, n_asteroids)
-    column = mag[:, best(mag, n_asteroids)]
-    return int(np.isfinite(column).sum()), noise_mmag(column, n_asteroids)
+    return int(np.isfinite(mag[:, best(mag, n_asteroids)]).sum())
 
 
 def _common(mag: Floats, other: Floats, n_asteroids: int) -> tuple[Floats, Floats]:
@@ -119,24 +118,26 @@ def _star_noises(fluxes: Floats, other: Floats, n_asteroids: int) -> tuple[Float
     return found[0], found[1]
 
 
-def photdb_fluxes(project: Path, frames: list[str], n_stars: int, n_asteroids: int, radii: list[float]) -> Floats:
-    """Read a project's fluxes of accepted frames as a peer gives them: stars as they were selected, then asteroids.
+def photdb_fluxes(
+    project: Path, frames: list[str], n_stars: int, n_asteroids: int, radii: list[float]
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Read a project's fluxes as a peer gives them, stars as they were selected, then asteroids; and what is accepted.
 
-    Where hits were mended, the mended fluxes.
+    Rejected frames are measured too; `accepted` (frame,) says which are not rejected. Where hits were mended, the
+    mended fluxes.
     """
     place = {Path(path).name: i for i, path in enumerate(frames)}
     fluxes = np.full((len(frames), n_stars + n_asteroids, len(radii)), np.nan)
+    accepted = np.zeros(len(frames), bool)
     connection = sqlite3.connect(project)
     sources = connection.execute("SELECT label FROM source WHERE removed_at IS NULL ORDER BY role = 'asteroid', id")
     labels = [label for (label,) in sources]
+    for (path,) in connection.execute("SELECT path FROM frame_status WHERE accepted"):
+        accepted[place[Path(path).name]] = True
     rows = connection.execute(
-        "SELECT f.path, s.label, a.radius_px, iif(k.frame_id IS NULL, x.flux_adu, k.flux_adu)"
-        " FROM flux x LEFT JOIN correction k USING (frame_id, source_id, aperture_id) JOIN frame f ON f.id = x.frame_id"
-        " JOIN frame_status t ON t.frame_id = f.id AND t.accepted"
-        " JOIN source s ON s.id = x.source_id AND s.removed_at IS NULL"
-        " JOIN aperture a ON a.id = x.aperture_id AND a.removed_at IS NULL"
+        "SELECT f.path, i.source, i.radius_px, i.flux_adu FROM instrumental i JOIN frame f ON f.number = i.frame"
     ).fetchall()
     connection.close()
     for path, label, radius, flux in rows:
         fluxes[place[Path(path).name], labels.index(label), radii.index(radius)] = np.nan if flux is None else flux
-    return fluxes
+    return fluxes, accepted

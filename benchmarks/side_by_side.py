@@ -111,9 +111,10 @@ def tables(
     n_asteroids = len(night.asteroids)
     size = len(night.stars), n_asteroids
     project = folder / f"{night.name}.photdb"
-    fluxes = {OURS: noise.photdb_fluxes(project, night.frames, *size, night.radii)}
+    fluxes = {}
+    fluxes[OURS], accepted = noise.photdb_fluxes(project, night.frames, *size, night.radii)
     run(photdb("measure", "--hits", "mend", "-q", "-p", str(project)))
-    fluxes[MENDED] = noise.photdb_fluxes(project, night.frames, *size, night.radii)
+    fluxes[MENDED], _ = noise.photdb_fluxes(project, night.frames, *size, night.radii)
     for peer in NEEDS.keys() & (found.keys() - absent.keys()):
         with np.load(folder / f"{night.name}-{peer}.npz") as stored:
             fluxes[peer] = stored["fluxes"]
@@ -137,8 +138,9 @@ def tables(
             ]
             cells[4:6] = [f"{inside.median / ours:.2f}", f"{inside.median / plain:.1f}"]
         lines.append(f"| {label} | " + " | ".join(cells) + " |")
-    order = [MENDED, OURS, *(name for name in found if name in fluxes and name != OURS)]
-    pairs = {name: noise.pair(fluxes[MENDED], fluxes[name], n_asteroids) for name in order[1:]}
+    order = [OURS, *(name for name in found if name in fluxes and name != OURS)]
+    pairs = {name: noise.pair(fluxes[MENDED][accepted], fluxes[name][accepted], n_asteroids) for name in order}
+    n_frames = {name: noise.n_measured(cube, n_asteroids) for name, cube in fluxes.items()}
     asked = []
     if "eloy" in pairs:
         times, cpu = (found["eloy"][unit].median / found[OURS][unit].median for unit in ("inside", "cpu"))
@@ -149,21 +151,19 @@ def tables(
         if name != OURS
     ]
     commands = command_table({k: v for k, v in found.items() if k.startswith("photdb")})
-    return "\n".join([*lines, "", *noise_table(fluxes, pairs, n_asteroids), "", commands]), asked
+    return "\n".join([*lines, "", *noise_table(n_frames, pairs), "", commands]), asked
 
 
-def noise_table(fluxes: dict[str, noise.Floats], pairs: dict[str, noise.Pair], n_asteroids: int) -> list[str]:
-    """Lay out how noisy the programs are, pair by pair."""
+def noise_table(n_frames: dict[str, int], pairs: dict[str, noise.Pair]) -> list[str]:
+    """Lay out how noisy the programs are, each beside photdb with mended hits."""
     lines = [
-        "| program | frames | noise, mmag | on common frames: photdb's, its | photdb's / its | by rms | other stars |",
-        "|---|--:|--:|--:|--:|--:|--:|",
+        f"| beside {MENDED}, {n_frames[MENDED]} frames | frames | common | its noise, mmag | photdb's | photdb's / its"
+        " | by rms | other stars |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
-    for name in (MENDED, *pairs):
-        n_frames, mmag = noise.measured(fluxes[name], n_asteroids)
-        cells = [f"{n_frames} of {len(fluxes[name])}", f"{mmag:.2f}", *[""] * 4]
-        if p := pairs.get(name):
-            cells[2] = f"{p.mmag[0]:.2f}, {p.mmag[1]:.2f}"
-            cells[3:] = [_ratio(p.ratio), _ratio(p.rms_ratio), _ratio(p.stars_ratio)]
+    for name, p in pairs.items():
+        cells = [str(n_frames[name]), str(p.n_frames), f"{p.mmag[1]:.2f}", f"{p.mmag[0]:.2f}"]
+        cells += [_ratio(ratio) for ratio in (p.ratio, p.rms_ratio, p.stars_ratio)]
         lines.append(f"| {NAMES.get(name, name)} | " + " | ".join(cells) + " |")
     return lines
 
