@@ -129,7 +129,7 @@ def _plain(text: str) -> list[tuple[float, float, float, float]]:
                 raise ValueError(line)
             jd = _jd(datetime.fromisoformat(words[0].removesuffix("Z"))) if "-" in words[0] else float(words[0])
             values = [float(word) for word in words[1:]]
-        except ValueError:
+        except (ValueError, OverflowError):  # the latter: the first hours of the year 1, east of Greenwich
             if not rows and not re.match(r"[\d.+-]", words[0]):
                 continue  # names of columns
             raise ValueError(f"line {number} is not `time distance` or `time ra dec distance`") from None

@@ -21,9 +21,11 @@ _ELSEWHERE: Final = {"project_path", "verbose", "quiet", "n_workers", "scheduler
 #: Parameters that decide something before the work begins, and so even if the work does not end.
 _DECIDING: Final = {*RULES, "reference_frame", "apertures", "more", "radii", "annulus", "kinds", "sky"}
 #: Commands that are not repeated: what `guide` did stands there as other commands, and frames and file are others then.
-_LEFT_OUT: Final = {"guide", "relocate", "check-project", "suggest"}
+_LEFT_OUT: Final = {"guide", "relocate", "check-project"}
 #: What a history holds, `init` and `add` apart; of a project that came from a stranger nothing else is repeated.
-_REPEATED: Final = {"set", "qc", "shifts", "select", "measure", "check", "reject", "accept", "solve", "run", "times"}
+_REPEATED: Final = {
+    *("set", "qc", "shifts", "select", "measure", "check", "reject", "accept", "solve", "run", "times", "suggest")
+}
 #: Where decisions are kept, and the columns that say when they were made.
 _STAMPS: Final = {
     "rule": ("created_at", "withdrawn_at"),
@@ -45,6 +47,7 @@ class _Entry:
     added: list[str]  # paths of frames
     decided: bool
     runs: list[tuple[str, str | None]]  # stages it ran, with their outcomes
+    worked: bool  # there was something to do for a stage of the night's own
 
 
 def script(project: "Project", *, for_others: bool = False) -> str:
@@ -98,9 +101,11 @@ def script(project: "Project", *, for_others: bool = False) -> str:
 
 
 def _history(project: "Project") -> Iterator[_Entry]:
+    from photdb.stages import STAGES
+
     query = project.connection.exec_driver_sql
     rows = query("SELECT at, command, arguments, outcome FROM history ORDER BY id").all()
-    runs = query("SELECT started_at, stage, outcome FROM stage_run ORDER BY id").all()
+    runs = query("SELECT started_at, stage, outcome, n_units FROM stage_run ORDER BY id").all()
     frames = query("SELECT added_at, path FROM frame ORDER BY number").all()
     stamps = [
         at
@@ -116,7 +121,8 @@ def _history(project: "Project") -> Iterator[_Entry]:
             row.outcome,
             [path for at, path in frames if row.at <= at < end],
             any(row.at <= at < end for at in stamps),
-            [(stage, outcome) for at, stage, outcome in runs if row.at <= at < end],
+            [(stage, outcome) for at, stage, outcome, _ in runs if row.at <= at < end],
+            any(row.at <= at < end and stage in STAGES and n for at, stage, _, n in runs),
         )
 
 
@@ -133,6 +139,9 @@ def typed(arguments: str) -> list[str]:
 
 def _command(entry: _Entry, finished: set[str]) -> list[str]:
     """Write a command, or why it is not repeated."""
+    # What `suggest --apply` does stands behind it, as `reject`; on its way apertures may have been chosen.
+    if entry.command == "suggest" and not entry.worked:
+        return []
     parts = list(_parts(entry.command, entry.arguments))
     typed = [word for name, words in parts if name not in _ELSEWHERE for word in words]
     if entry.outcome in (None, "ok"):

@@ -29,7 +29,7 @@ from photdb.viewers.style import (
 )
 
 #: So many check stars can be told apart in a low panel.
-_MOST_CHECKS = 9
+_MOST_CHECKS = 6
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -207,7 +207,8 @@ def _draw_checks(axes: "Axes", jd: Floats, checks: Mapping[str, ArrayLike]) -> N
         axes.plot(t[known], m, ls="none", ms=marker_size(t.size), mew=0.0, label=f"check star {label}", **look)
     axes.axhline(0.0, color=FAINT, lw=0.8, zorder=1)
     if shown:
-        reach = 1.5 * float(np.percentile(np.abs(np.concatenate([curves[label][1] for label in shown])), 99)) or 1.0
+        room = 1.5 if len(shown) <= 3 else 2.2  # for the legend, of two lines then
+        reach = room * float(np.percentile(np.abs(np.concatenate([curves[label][1] for label in shown])), 99)) or 1.0
         axes.set_ylim(reach, -reach)
         legend(axes, columns=3)
     dress(axes, ylabel="check, mmag")

@@ -30,6 +30,7 @@ from nights import DECISIONS, RESULTS, Night, invoke, snapshot
 
 from photdb.simulate import clear_night, simulate_night
 from photdb.stages import STAGES
+from photdb.store.arrays import read_apertures
 from photdb.store.project import Project
 
 N_FRAMES, N_LATE = 10, 3
@@ -52,8 +53,10 @@ OWNED = {
     "set": {"project"},
     "qc": {"rule"},
     "shifts": {"rule", "project"},
-    "select": {"source", "source_anchor", "rejection"},
+    "select": {"source", "source_anchor", "rejection", "ephemeris"},
     "measure": {"aperture"},
+    "times": {"source", "ephemeris"},
+    "suggest": {"rejection"},
     "check": set(),
     "reject": {"rejection", "acceptance"},
     "accept": {"rejection", "acceptance"},
@@ -91,6 +94,10 @@ MISTAKES = (
     ("reject", "source", "nobody"),
     ("accept", "aperture", "77"),
     ("solve", "--window", "4"),
+    ("solve", "--detrend", "moon"),
+    ("times", "nobody"),
+    ("times", "Ganymed", "--ephemeris", "nowhere.txt"),
+    ("suggest", "--level", "-1"),
     ("add", "nowhere"),
     ("set", "--gain", "-1"),
     ("export", "frames/night-0001.fits"),
@@ -115,6 +122,7 @@ class Sessions(RuleBasedStateMachine):
         self.rejected: set[tuple[int | None, str | None, int | None]] = set()
         self.accepted: set[int] = set()
         self.rules: dict[str, float] = {}
+        self.said = ""
         self.counted["sessions"] += 1
 
     truth: Any
@@ -126,6 +134,7 @@ class Sessions(RuleBasedStateMachine):
         result = invoke(*words, env={"PHOTDB_PROJECT": str(self.night.path), "MPLBACKEND": "agg"})
         self.counted["commands"] += 1
         self.counted[f"exit {result.exit_code}"] += 1
+        self.said = result.stdout
         assert result.exit_code in (0, 1, 2), (words, result.stderr)
         assert "Traceback" not in result.stderr, (words, result.stderr)
         if result.exit_code:
@@ -292,6 +301,10 @@ class Sessions(RuleBasedStateMachine):
                 ("--apertures", "auto"),
                 ("--radii", "2:4:1", "--annulus", "10", "16"),
                 ("--search", "4"),
+                ("--apertures", "3,12,18", "1.2fwhm,12,18", "optimal,12,18,mode"),
+                ("--sky", "plane"),
+                ("--hits", "mend"),
+                ("--hits", "flag", "--remove-stars"),
                 ("--default",),
             ]
         )
@@ -312,12 +325,61 @@ class Sessions(RuleBasedStateMachine):
                 ("--window", "5", "--degree", "1"),
                 ("--window", "3", "--degree", "9"),
                 ("--top", "3"),
+                ("--weighting", "least", "--detrend", "time"),
+                ("--detrend", "none"),
+                ("--offset", "jumps"),
                 ("--default",),
             ]
         )
     )
     def solve(self, options: tuple[str, ...]) -> None:
         self.type("solve", *options)
+
+    @rule(label=LABELS, options=st.sampled_from([(), ("--radec", "31.0", "46.7"), "table", ("--forget",)]))
+    def times(self, label: str, options: tuple[str, ...] | str) -> None:
+        table = self.folder / "ephemeris.txt"
+        table.write_text("2455835.5 1.50 31.0 46.7\n2455837.5 1.52 31.4 46.9\n")
+        words = options if isinstance(options, tuple) else ("--ephemeris", str(table))
+        self.type("times", *words, "--", label)
+
+    @rule(apply=st.booleans())
+    def suggest(self, apply: bool) -> None:
+        """What is printed is what is done, neither more nor less."""
+        result = self.invoked("suggest", "-j", "1", *(["--apply"] if apply else []))
+        if result is None or not apply:
+            return
+        for line in result.splitlines():
+            if line.strip().startswith("photdb reject "):
+                self.rejected |= self.meant(shlex.split(line)[2:])
+        self.look()
+
+    def invoked(self, *words: str) -> str | None:
+        """Type a command as `type` does; gives what it wrote, None where it failed."""
+        code = self.type(*words, look=False)
+        return self.said if code == 0 else None
+
+    def meant(self, words: list[str]) -> set[tuple[int | None, str | None, int | None]]:
+        """Give the rejections that the words of a `photdb reject` are about."""
+        apertures = {str(a): a.id for a in self.apertures()}
+        given = [(words[i], words[i + 1]) for i in range(len(words) - 1) if words[i].startswith("--")]
+        where = [apertures[value] for option, value in given if option == "--aperture"] or [None]
+        if words[0] == "source":
+            return {(None, words[1], a) for a in where}
+        until = next(i for i, word in enumerate(words) if word.startswith("--"))
+        frames = {
+            n
+            for word in words[1:until]
+            for first, _, last in [word.strip(",").partition("-")]
+            for n in range(int(first), int(last or first) + 1)
+        }
+        source = next((value for option, value in given if option == "--source"), None)
+        if source is None and where == [None]:
+            self.accepted -= frames
+        return {(f, source, a) for f in frames for a in where}
+
+    def apertures(self) -> list[Any]:
+        with Project.read(self.night.path) as project:
+            return read_apertures(project.connection)
 
     @rule(interval=INTERVALS, label=st.none() | LABELS, aperture=APERTURES)
     def reject_frames(self, interval: tuple[int, int], label: str | None, aperture: int | None) -> None:

@@ -305,6 +305,7 @@ def test_thirty_thousand_sources(built: Built, monkeypatch: pytest.MonkeyPatch) 
     ):
         result = invoke(*words, env={"PHOTDB_PROJECT": str(night.path), "MPLBACKEND": "agg"})
         assert result.exit_code in (0, 1), (words, result.stderr[-500:])
+        assert len(result.stderr) < 20_000, words
     said = night.refused("reject", "source", "nobody")
     assert said.endswith("more.")
     assert len(said) < 600

@@ -137,3 +137,17 @@ def test_a_curve_without_points_is_an_empty_figure(tmp_path: Path) -> None:
     light_curve_figure([], []).savefig(tmp_path / "b.png")
     assert (tmp_path / "a.png").stat().st_size > 5000
     assert (tmp_path / "b.png").stat().st_size > 5000
+
+
+def test_of_many_check_stars_the_quietest_are_shown_and_it_is_said() -> None:
+    """Of 40 stars of 1 to 40 mmag the first six; a star in two frames only, however quiet, is none of them."""
+    wave = np.where(np.arange(41) % 2, 0.001, -0.001)
+    checks = {f"C{i}": 12.0 + i * wave for i in range(1, 41)}
+    checks["few"] = np.where(np.arange(41) < 2, 12.0, np.nan)
+    figure = light_curve_figure(T, MAG, ERR, number=np.arange(1, 42), checks=checks)
+    bottom = figure.axes[1]
+    labels = [line.get_label() for line in bottom.lines if str(line.get_label()).startswith("check star")]
+    assert labels == [f"check star C{i}" for i in range(1, 7)]
+    assert bottom.get_title(loc="right") == "the 6 quietest of 41 check stars"
+    few = light_curve_figure(T, MAG, ERR, number=np.arange(1, 42), checks={"C1": checks["C1"], "C2": checks["C2"]})
+    assert few.axes[1].get_title(loc="right") == ""
