@@ -148,12 +148,13 @@ def _command(entry: _Entry, finished: set[str]) -> list[str]:
         return [_line(entry.command, typed)]
     said = _comment(f"{entry.outcome}: {_line(entry.command, typed)}")
     own = [outcome for stage, outcome in entry.runs if stage == entry.command]
-    if not entry.decided and not entry.runs:
+    deciding = [word for name, words in parts if name in _DECIDING for word in words]
+    # When apertures came into force or went is no longer known once a later `measure` has changed it back.
+    if not entry.decided and not entry.runs and not (entry.command == "measure" and deciding):
         return [said]
     if any(outcome != "ok" for outcome in own) and (entry.command in finished or "interrupted" not in own):
         # Of a run that did not end, options are forgotten; what was decided before it is not, nor what it stood on, in
         # which apertures and the reference frame may have been chosen.
-        deciding = [word for name, words in parts if name in _DECIDING for word in words]
         before = [stage for stage, outcome in entry.runs if stage not in ("headers", entry.command) and outcome == "ok"]
         again = _line(entry.command, deciding) if deciding else _line(before[-1], []) if before else None
         return [said, *([again + " || true"] if again is not None else [])]

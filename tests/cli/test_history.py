@@ -143,3 +143,19 @@ def test_the_list_stays_as_it_was(night):
     lines = night.photdb("history").stdout.splitlines()
     assert len(lines) == night.one("SELECT count(*) FROM history")
     assert lines[0].split("  ")[1].startswith("photdb init ")
+
+
+def test_apertures_that_a_failed_measure_put_back_are_put_back_in_the_script(night_at):
+    """Without a source it fails, its apertures stay: also where a later one leaves no trace of when they changed."""
+    night = night_at("new")
+    both = ("measure", "--apertures", "2.5,12,18", "3,12,18")
+    for words in (both, ("measure", "--sky", "plane"), both, ("measure", "--sky", "plane"), both):
+        night.photdb(*words, code=1)
+    lines = night.photdb("history", "--as-script").stdout.splitlines()
+    assert [line for line in lines if line.startswith("photdb measure")] == [
+        "photdb measure --apertures 2.5,12,18 3,12,18 || true",
+        "photdb measure --sky plane || true",
+        "photdb measure --apertures 2.5,12,18 3,12,18 || true",
+        "photdb measure --sky plane || true",
+        "photdb measure --apertures 2.5,12,18 3,12,18 || true",
+    ]
