@@ -193,10 +193,8 @@ def _with_ephemeris(project: "Project", entry: _Entry, line: str) -> str:
     typed = [word for name, words in parts if name not in {*_ELSEWHERE, "ephemeris"} for word in words]
     table = "\n".join(" ".join(repr(v) for v in row if v is not None) for row in rows)
     name = f'"$EPHEMERIDES"/{shlex.quote(Path(files[-1]).name)}'
-    return (
-        f"EPHEMERIDES=$(mktemp -d)\ncat > {name} <<'END'\n{table}\nEND\n{_line('times', typed)} --ephemeris {name}\n"
-        'rm -r "$EPHEMERIDES"'
-    )
+    command = " ".join([f"photdb times --ephemeris {name}", *map(shlex.quote, typed)])
+    return f"EPHEMERIDES=$(mktemp -d)\ncat > {name} <<'END'\n{table}\nEND\n{command}\nrm -r \"$EPHEMERIDES\""
 
 
 def _place(path: Path, folder: Path) -> str:

@@ -81,6 +81,18 @@ def test_frames_and_project_may_be_elsewhere(night, tmp_path):
         assert snapshot(again) == snapshot(project)
 
 
+def test_an_ephemeris_is_in_the_script(night, tmp_path):
+    table = night.folder / "way of $it.txt"
+    table.write_text("2455835.5 1.50 31.0 46.7\n2455837.5 1.52 31.4 46.9\n", encoding="utf-8")
+    night.photdb("times", "--ephemeris", table, "-q", "--", "Ganymed")
+    table.unlink()
+    path, script = replayed(night, tmp_path / "b")
+    assert "\nphotdb times --ephemeris \"$EPHEMERIDES\"/'way of $it.txt' -- Ganymed\n" in script
+    assert_same(night, path)
+    with Project.read(path) as again:
+        assert len(snapshot(again, "ephemeris")["ephemeris"]) == 2
+
+
 def test_frames_that_came_later_into_the_folder_are_not_taken(night, tmp_path):
     for file in (night.folder / "late").iterdir():
         file.rename(night.folder / "frames" / file.name)

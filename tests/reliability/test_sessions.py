@@ -564,6 +564,11 @@ class Sessions(RuleBasedStateMachine):
         script = self.night.photdb("history", "--as-script").stdout
         again = self.folder / "again.photdb"
         script = re.sub(r'"\$FRAMES"(/?)', lambda m: shlex.quote(str(self.folder / "frames")) + m[1], script)
+        ephemerides = self.folder / "ephemerides"
+        ephemerides.mkdir(exist_ok=True)
+        for name, rows in re.findall(r"""^cat > "\$EPHEMERIDES"/(\S+) <<'END'\n(.*?)^END$""", script, re.M | re.S):
+            (ephemerides / name).write_text(rows)  # all sessions have the same one
+        script = script.replace('"$EPHEMERIDES"', shlex.quote(str(ephemerides)))
         for words, may_fail in _commands(script):
             result = invoke(*words, env={"PHOTDB_PROJECT": str(again), "MPLBACKEND": "agg"})
             assert result.exit_code == 0 or may_fail, (words, result.stderr, script)

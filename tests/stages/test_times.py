@@ -98,7 +98,7 @@ def test_an_ephemeris_gives_light_time_and_is_kept_and_repeated(night, tmp_path)
         assert light == pytest.approx(499.004784 * distance, abs=1e-3)
         assert (jd - emitted) * 86400 == pytest.approx(light, abs=1e-4)
     script = night.photdb("history", "--as-script").stdout
-    assert "photdb times Ganymed --ephemeris \"$EPHEMERIDES\"/'way of ganymed.txt'" in script
+    assert "photdb times --ephemeris \"$EPHEMERIDES\"/'way of ganymed.txt' Ganymed\n" in script
     assert f"{first - 1!r} 40.0 10.0 1.0" in script
     before = night.snapshot("ephemeris", "target_time")
     short = tmp_path / "short.txt"
