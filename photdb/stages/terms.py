@@ -61,7 +61,7 @@ def asked(project: Project, series: Series, source_id: int, params: dict[str, An
         return None
     values = term_values(project, source_id, names, frame_id=series.frame_id, jd_utc_mid=series.jd_utc_mid)
     stretch = _stretches(project, series, offset)
-    begins = np.flatnonzero(np.r_[True, np.diff(stretch) > 0])
+    begins = np.flatnonzero(np.r_[True, np.diff(stretch) > 0][: stretch.size])
     baseline = None
     if params["baseline"]:
         baseline = np.isin(series.number, frame_numbers(project.connection, params["baseline"]))

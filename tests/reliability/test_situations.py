@@ -189,6 +189,7 @@ def test_no_shift_anywhere(built: Built, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_nothing_left(built: Built, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     night = built.selected()
     night.photdb("run", "-j", "1")
+    night.photdb("solve", "--detrend", "time", "--offset", "jumps")
     labels = {"references": ("R1", "R2", "R3"), "targets": ("Ganymed", "V1"), "all but one reference": ("R1", "R2")}
     for label in labels.get(what, ()):
         night.photdb("reject", "source", label)
