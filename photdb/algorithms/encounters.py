@@ -105,6 +105,8 @@ def sky_raised(
 def running_median(values: Floats, width: int) -> Floats:
     """Give the median (n,) of the finite ones among the `width` values about each; NaN where there is none."""
     n = values.size
+    if n == 0:
+        return np.empty(0)
     half = width // 2
     padded = np.concatenate([np.full(half, np.nan), values, np.full(half, np.nan)])
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1)[:n]

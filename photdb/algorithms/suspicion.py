@@ -65,7 +65,7 @@ def foggy(t_d: Floats, light: Floats) -> tuple[Bools, Floats]:
     sigma = _robust_sigma(rest)
     for degree in (0, 1, 1, 2, 2, 2):
         use = np.abs(rest) < max(4.0 * sigma, 0.5 * _FOG_MAG)
-        if use.sum() < 5 or use.sum() < 0.3 * use.size:
+        if use.sum() < 5 or use.sum() < 0.3 * use.size or np.unique(x[use]).size <= degree:
             break
         rest = mag - np.polynomial.polynomial.polyval(x, np.polynomial.polynomial.polyfit(x[use], mag[use], degree))
         sigma = _robust_sigma(rest[use])

@@ -122,7 +122,7 @@ def _references(night: Night) -> Iterator[Suggestion]:
 
     series = night.series
     references = series.of("reference")
-    if len(references) < 2:
+    if len(references) < 2 or not series.apertures:
         return
     # In the aperture near the middle in which most of them are left.
     left = (series.allowed & ~night.costly)[references].sum(axis=0)

@@ -46,3 +46,4 @@ def test_errors_and_running_medians() -> None:
     assert np.isnan(error_mag(np.array([1.0]), np.array([-5.0])))[0]
     values = np.array([1.0, np.nan, 3.0, 100.0, 5.0])
     np.testing.assert_array_equal(running_median(values, 3), [1.0, 2.0, 51.5, 5.0, 52.5])
+    assert running_median(values[:0], 3).size == 0

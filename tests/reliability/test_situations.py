@@ -44,6 +44,10 @@ ALL = (
     ("check",),
     ("solve",),
     ("solve", "--weighting", "all", "--window", "3", "--degree", "0"),
+    ("times",),
+    ("suggest", "-j", "1"),
+    ("measure", "--hits", "mend", "--remove-stars", "-j", "1"),
+    ("measure", "--hits", "keep", "--keep-stars", "-j", "1"),
     ("select", "list"),
     ("select", "reference", "--auto", "3"),
     ("run", "-j", "1"),
@@ -61,7 +65,7 @@ LONG = (
     ("report", "x.html"),
     ("export", "x", *(word for view in schema.VIEWS for word in ("--view", view)), "--format", "ecsv"),
 )
-PLOTS = ("qc", "shifts", "field", "references", "apertures", "lightcurve", "search", "noise")
+PLOTS = ("qc", "shifts", "field", "references", "apertures", "growth", "lightcurve", "search", "noise")
 
 
 class Built:
